@@ -1,0 +1,188 @@
+//! A command as a value: a program, its arguments, what it reads, which statuses are fine.
+//!
+//! A command is made by a wrapper, shown in a plan, run by a [`Runner`](crate::Runner). What
+//! [`Display`](fmt::Display) prints can be pasted into a shell as it is.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::Tool;
+
+/// How long a command may run unless it says otherwise. No tool that is used here takes as long
+/// on a sound disk; a controller that hangs is to be reported, not waited for.
+const TIME_LIMIT: Duration = Duration::from_secs(1800);
+
+/// A call of a [`Tool`], ready to run or to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cmd {
+    tool: Tool,
+    args: Vec<OsString>,
+    stdin: Option<String>,
+    env: Vec<(String, String)>,
+    also_ok: Vec<i32>,
+    time_limit: Duration,
+    inside: Option<PathBuf>,
+}
+
+impl Cmd {
+    /// A call of `tool` without arguments.
+    pub fn new(tool: Tool) -> Self {
+        Self {
+            tool,
+            args: Vec::new(),
+            stdin: None,
+            env: Vec::new(),
+            also_ok: Vec::new(),
+            time_limit: TIME_LIMIT,
+            inside: None,
+        }
+    }
+
+    /// A call of `program`, which the system installed at `root` brings, in a chroot.
+    ///
+    /// `PATH` is set by `env(1)` inside, as the shell that one pastes this into may have another.
+    pub fn inside(root: &Path, program: &str) -> Self {
+        let mut cmd = Tool::Chroot
+            .cmd()
+            .arg(root)
+            .arg("/usr/bin/env")
+            .arg("-i")
+            .arg("LC_ALL=C")
+            .arg(format!("PATH={}", crate::runner::PATH))
+            .arg(program);
+        cmd.inside = Some(root.to_path_buf());
+        cmd
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_os_string());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_os_string()));
+        self
+    }
+
+    /// What the command reads on its standard input; nothing unless given.
+    #[must_use]
+    pub fn stdin(mut self, text: impl Into<String>) -> Self {
+        self.stdin = Some(text.into());
+        self
+    }
+
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Another exit status that is no failure.
+    #[must_use]
+    pub fn also_ok(mut self, status: i32) -> Self {
+        self.also_ok.push(status);
+        self
+    }
+
+    /// How long the command may run before it is ended.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// The program that is called.
+    pub fn tool(&self) -> Tool {
+        self.tool
+    }
+
+    /// The arguments, without the program's name.
+    pub fn arguments(&self) -> &[OsString] {
+        &self.args
+    }
+
+    /// What is written to the command's standard input.
+    pub fn input(&self) -> Option<&str> {
+        self.stdin.as_deref()
+    }
+
+    /// The environment beside `LC_ALL` and `PATH`.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.env
+    }
+
+    /// The limit that was set for this command.
+    pub fn limit(&self) -> Duration {
+        self.time_limit
+    }
+
+    /// The root directory of the chroot that the command runs in, where it does.
+    pub fn root(&self) -> Option<&Path> {
+        self.inside.as_deref()
+    }
+
+    /// Whether the command succeeded when it ended with `status`.
+    pub fn accepts(&self, status: i32) -> bool {
+        status == 0 || self.also_ok.contains(&status)
+    }
+}
+
+impl fmt::Display for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.env {
+            write!(f, "{name}={} ", quoted(value))?;
+        }
+        f.write_str(self.tool.origin().program)?;
+        for arg in &self.args {
+            write!(f, " {}", quoted(&arg.to_string_lossy()))?;
+        }
+        if let Some(text) = &self.stdin {
+            // A here-document ends at a line of its own, so the text needs its last newline.
+            let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
+            write!(f, " <<'END'\n{text}{newline}END")?;
+        }
+        Ok(())
+    }
+}
+
+/// `word` as a POSIX shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_displays_as_a_shell_reads_it() {
+        let cmd = Tool::MkfsExt4.cmd().arg("-L").arg("it's a label").arg("").arg("/dev/sda1");
+        assert_eq!(cmd.to_string(), r"mkfs.ext4 -L 'it'\''s a label' '' /dev/sda1");
+    }
+
+    #[test]
+    fn input_displays_as_a_here_document() {
+        let cmd = Tool::Sfdisk.cmd().env("A", "b c").arg("/dev/sda").stdin("label: gpt");
+        assert_eq!(cmd.to_string(), "A='b c' sfdisk /dev/sda <<'END'\nlabel: gpt\nEND");
+    }
+
+    #[test]
+    fn statuses_named_beside_zero_are_accepted() {
+        let cmd = Tool::E2fsck.cmd().also_ok(1);
+        assert!(cmd.accepts(0) && cmd.accepts(1) && !cmd.accepts(2));
+    }
+}

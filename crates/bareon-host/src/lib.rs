@@ -1,0 +1,14 @@
+//! How a tool of the operating system is run. This crate knows no word of bareon.
+//!
+//! A wrapper builds a [`Cmd`], a [`Runner`] runs it, and a pure function reads what it printed.
+//! [`System`] is the real machine, [`Script`] a fake one for tests.
+
+pub mod cmd;
+pub mod runner;
+pub mod script;
+pub mod tool;
+
+pub use cmd::Cmd;
+pub use runner::{CommandError, Output, Runner, System};
+pub use script::Script;
+pub use tool::Tool;

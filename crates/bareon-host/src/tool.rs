@@ -1,0 +1,130 @@
+//! Every program that is ever started, with the packages that bring it.
+//!
+//! One list, so that a ramdisk's author can see what to install, `bareon-provision` can check at
+//! its start that all is there, and a missing program is reported with the package to install.
+
+/// A program of the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tool {
+    /// `blkid(8)`: what lies on a block device.
+    Blkid,
+    /// `btrfs(8)`: grows btrfs.
+    Btrfs,
+    /// `chroot(8)`: runs a program of the installed system.
+    Chroot,
+    /// A data driver that was installed as an executable; its path is the first argument.
+    Driver,
+    /// `e2fsck(8)`: checks ext2, ext3 and ext4 before they are grown.
+    E2fsck,
+    /// `efibootmgr(8)`: the boot entries in NVRAM.
+    Efibootmgr,
+    /// `genisoimage(1)`: makes the config drive where xorriso is absent.
+    Genisoimage,
+    /// `lsblk(8)`: block devices and their holders.
+    Lsblk,
+    /// `mkfs.btrfs(8)`.
+    MkfsBtrfs,
+    /// `mke2fs(8)` as `mkfs.ext2`.
+    MkfsExt2,
+    /// `mke2fs(8)` as `mkfs.ext3`.
+    MkfsExt3,
+    /// `mke2fs(8)` as `mkfs.ext4`.
+    MkfsExt4,
+    /// `mkfs.fat(8)`.
+    MkfsVfat,
+    /// `mkfs.xfs(8)`.
+    MkfsXfs,
+    /// `mkisofs(1)`: makes the config drive where neither xorriso nor genisoimage is there.
+    Mkisofs,
+    /// `mkswap(8)`.
+    Mkswap,
+    /// `partx(8)`: tells the kernel of partitions.
+    Partx,
+    /// `resize2fs(8)`: grows ext2, ext3 and ext4.
+    Resize2fs,
+    /// `sfdisk(8)`: writes partition tables.
+    Sfdisk,
+    /// `udevadm(8)`: udev's database and queue.
+    Udevadm,
+    /// `wipefs(8)`: finds and removes signatures.
+    Wipefs,
+    /// `xfs_growfs(8)`.
+    XfsGrowfs,
+    /// `xorriso(1)`: makes the config drive.
+    Xorriso,
+}
+
+/// Where a program comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The name that is looked up in `PATH`.
+    pub program: &'static str,
+    /// The Debian package that brings it.
+    pub deb: &'static str,
+    /// The RPM package that brings it.
+    pub rpm: &'static str,
+}
+
+impl Tool {
+    /// All programs, in the order of their names.
+    pub const ALL: [Self; 23] = [
+        Self::Blkid,
+        Self::Btrfs,
+        Self::Chroot,
+        Self::Driver,
+        Self::E2fsck,
+        Self::Efibootmgr,
+        Self::Genisoimage,
+        Self::Lsblk,
+        Self::MkfsBtrfs,
+        Self::MkfsExt2,
+        Self::MkfsExt3,
+        Self::MkfsExt4,
+        Self::MkfsVfat,
+        Self::MkfsXfs,
+        Self::Mkisofs,
+        Self::Mkswap,
+        Self::Partx,
+        Self::Resize2fs,
+        Self::Sfdisk,
+        Self::Udevadm,
+        Self::Wipefs,
+        Self::XfsGrowfs,
+        Self::Xorriso,
+    ];
+
+    /// The program's name and the packages that bring it.
+    pub const fn origin(self) -> Origin {
+        let (program, deb, rpm) = match self {
+            Self::Blkid => ("blkid", "util-linux", "util-linux"),
+            Self::Btrfs => ("btrfs", "btrfs-progs", "btrfs-progs"),
+            Self::Chroot => ("chroot", "coreutils", "coreutils"),
+            Self::Driver => ("env", "coreutils", "coreutils"),
+            Self::E2fsck => ("e2fsck", "e2fsprogs", "e2fsprogs"),
+            Self::Efibootmgr => ("efibootmgr", "efibootmgr", "efibootmgr"),
+            Self::Genisoimage => ("genisoimage", "genisoimage", "genisoimage"),
+            Self::Lsblk => ("lsblk", "util-linux", "util-linux"),
+            Self::MkfsBtrfs => ("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
+            Self::MkfsExt2 => ("mkfs.ext2", "e2fsprogs", "e2fsprogs"),
+            Self::MkfsExt3 => ("mkfs.ext3", "e2fsprogs", "e2fsprogs"),
+            Self::MkfsExt4 => ("mkfs.ext4", "e2fsprogs", "e2fsprogs"),
+            Self::MkfsVfat => ("mkfs.vfat", "dosfstools", "dosfstools"),
+            Self::MkfsXfs => ("mkfs.xfs", "xfsprogs", "xfsprogs"),
+            Self::Mkisofs => ("mkisofs", "xorriso", "genisoimage"),
+            Self::Mkswap => ("mkswap", "util-linux", "util-linux"),
+            Self::Partx => ("partx", "util-linux", "util-linux"),
+            Self::Resize2fs => ("resize2fs", "e2fsprogs", "e2fsprogs"),
+            Self::Sfdisk => ("sfdisk", "fdisk", "util-linux"),
+            Self::Udevadm => ("udevadm", "udev", "systemd-udev"),
+            Self::Wipefs => ("wipefs", "util-linux", "util-linux"),
+            Self::XfsGrowfs => ("xfs_growfs", "xfsprogs", "xfsprogs"),
+            Self::Xorriso => ("xorriso", "xorriso", "xorriso"),
+        };
+        Origin { program, deb, rpm }
+    }
+
+    /// A call of this program without arguments yet.
+    pub fn cmd(self) -> crate::Cmd {
+        crate::Cmd::new(self)
+    }
+}

@@ -1,0 +1,11 @@
+//! bareon installs operating systems on bare metal by writing images.
+//!
+//! input document → data driver → objects → plan → steps → host
+//!
+//! A [driver](drivers) turns one input format into [objects]; the planner turns objects and the
+//! machine's [hardware] into a [plan], an ordered list of typed [steps] in which everything that
+//! can be refused has been refused; the executor runs that plan through `bareon-host` (OS tools)
+//! and `bareon-image` (image streams). Dependencies point down this list:
+//! cli → plan → steps → drivers → objects, hardware.
+
+pub mod objects;

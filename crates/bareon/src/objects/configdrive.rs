@@ -1,0 +1,31 @@
+//! What the config drive is made of.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The templates of the config drive and the data that they see.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigDriveScheme {
+    /// Names the operating system, and so the templates.
+    pub profile: String,
+    /// Template file names that the input gives, by kind: `boothook`, `cloud_config`, `meta_data`.
+    pub templates: Map<String, Value>,
+    /// For each kind the file names that are tried, in this order.
+    pub template_names: TemplateNames,
+    /// The variables of the templates: `common`, `puppet`, `mcollective`.
+    pub template_data: Map<String, Value>,
+}
+
+/// Template file names to try, by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TemplateNames {
+    /// The cloud-config part of user-data.
+    pub cloud_config: Vec<String>,
+    /// The boothook part of user-data.
+    pub boothook: Vec<String>,
+    /// meta-data.
+    pub meta_data: Vec<String>,
+}

@@ -1,0 +1,17 @@
+//! How the disks are laid out: tables, arrays, volume groups, file systems.
+
+mod fs;
+mod lv;
+mod md;
+mod parted;
+mod pv;
+mod scheme;
+mod vg;
+
+pub use fs::FileSystem;
+pub use lv::LogicalVolume;
+pub use md::MultipleDevice;
+pub use parted::{Label, Parted, Partition, PartitionType};
+pub use pv::PhysicalVolume;
+pub use scheme::PartitionScheme;
+pub use vg::VolumeGroup;
