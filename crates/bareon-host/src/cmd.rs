@@ -14,7 +14,7 @@ use crate::Tool;
 
 /// How long a command may run unless it says otherwise. No tool that is used here takes as long
 /// on a sound disk; a controller that hangs is to be reported, not waited for.
-const TIME_LIMIT: Duration = Duration::from_secs(1800);
+const TIME_LIMIT: Duration = Duration::from_mins(30);
 
 /// A call of a [`Tool`], ready to run or to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,15 @@
 //! [`System`] is the real machine, [`Script`] a fake one for tests.
 
 pub mod cmd;
+pub mod grow;
+pub mod lock;
+pub mod mkfs;
+pub mod partx;
 pub mod runner;
 pub mod script;
+pub mod sfdisk;
 pub mod tool;
+pub mod udevadm;
 
 pub use cmd::Cmd;
 pub use runner::{CommandError, Output, Runner, System};

@@ -1,0 +1,69 @@
+//! An exclusive lock on a block device, by the protocol of systemd's `BLOCK_DEVICE_LOCKING`.
+//!
+//! udev takes a shared lock on a whole disk while it probes it or its partitions. Who holds an
+//! exclusive one is left alone: nothing is probed, assembled or re-read while the disk is rewritten.
+//! See <https://systemd.io/BLOCK_DEVICE_LOCKING/>.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+
+/// How long somebody else's lock is waited for; udev holds its own for a fraction of a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is tried again.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A disk that could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else keeps it locked.
+    #[error("locking {}: another program has kept it locked for {} s; `lslocks` shows which", .device.display(), PATIENCE.as_secs())]
+    Held {
+        /// The disk.
+        device: PathBuf,
+    },
+    /// It cannot be opened or locked at all.
+    #[error("locking {}", .device.display())]
+    Io {
+        /// The disk.
+        device: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A lock; it ends when this value does.
+#[derive(Debug)]
+pub struct DeviceLock(#[expect(dead_code, reason = "held for its lock alone")] Flock<File>);
+
+/// Locks `device`, which must be a whole disk.
+///
+/// It is opened for reading only: closing a node that was open for writing makes udev look at it.
+///
+/// # Errors
+/// When it cannot be opened, or another program keeps its lock.
+pub fn exclusive(device: &Path) -> Result<DeviceLock, LockError> {
+    let failed = |source| LockError::Io { device: device.into(), source };
+    let mut file = File::open(device).map_err(failed)?;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(DeviceLock(lock)),
+            Err((back, Errno::EWOULDBLOCK)) if Instant::now() < until => file = back,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(LockError::Held { device: device.into() }),
+            Err((_, errno)) => return Err(failed(errno.into())),
+        }
+        thread::sleep(POLL);
+    }
+}
