@@ -1,1 +1,34 @@
-//! x
+//! Image streams: bytes are fetched, unpacked, hashed and written to a device, all at once.
+//!
+//! ```text
+//! source ──▶ container ──┬──▶ target
+//! (fetch)    (unpack)    ├──▶ sha256
+//!                        └──▶ md5, where asked for
+//! ```
+//!
+//! [`write`] does the whole of it, [`fetch`] gets a small file. This crate knows no word of bareon: it is told a
+//! URI, a container, a target and what is known of the data. A transport is one file in [`source`], a packing
+//! one file in [`container`].
+//!
+//! Two promises are kept here. *Memory*: buffers come from two pools of fixed size (see
+//! [`pipeline::ceiling`]), whatever the size of the image. *Nothing half done mounts*: the first MiB of the
+//! target is zero from the first write on, and gets its content last, after length and digests were found right
+//! and everything else was flushed.
+
+pub mod container;
+mod digest;
+mod error;
+pub mod pipeline;
+mod progress;
+mod request;
+pub mod source;
+mod target;
+
+pub use container::Container;
+pub use error::ImageError;
+pub use pipeline::{fetch, write};
+pub use progress::{Progress, Silent};
+pub use request::{HttpOptions, Options, Request, Written};
+
+/// 2^20 bytes.
+const MIB: u64 = 1 << 20;

@@ -1,0 +1,292 @@
+//! What can go wrong, and what to do about it.
+
+use std::{error::Error, io, path::PathBuf};
+
+use crate::Container;
+
+/// An image that was not written, or a file that was not fetched.
+///
+/// Addresses are shown without passwords and queries, which may hold secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The address is none.
+    #[error("`{uri}` is no address of an image: {why}; give http://, https://, file:/// or an absolute path")]
+    BadUri {
+        /// As given.
+        uri: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody here knows the transport.
+    #[error("`{uri}`: there is no transport `{scheme}`; there are file, http and https")]
+    Scheme {
+        /// As given.
+        uri: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// Nobody here knows the packing.
+    #[error("there is no container `{name}`; there are raw and gzip")]
+    UnknownContainer {
+        /// As given.
+        name: String,
+    },
+    /// A digest to compare with that is none.
+    #[error(
+        "`{value}` is no {kind} sum: {digits} hexadecimal digits are expected; correct the image's metadata"
+    )]
+    BadDigest {
+        /// Which.
+        kind: &'static str,
+        /// As given.
+        value: String,
+        /// How many digits it should have.
+        digits: usize,
+    },
+    /// A local image cannot be read.
+    #[error("reading the image {}; is the path right, and the file system mounted?", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificates that were asked for cannot be used.
+    #[error("reading certificates from {}; `ca_file` must be a readable PEM file", .path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// HTTP cannot be spoken at all.
+    #[error("preparing to fetch `{uri}`; check the proxy variables and the certificates of this system")]
+    Client {
+        /// The address.
+        uri: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server is not who it says it is, or nobody vouches for it.
+    #[error(
+        "the certificate of the server of `{uri}` is not trusted; give its authority by `ca_file`, and check this \
+         machine's clock"
+    )]
+    Certificate {
+        /// The address.
+        uri: String,
+        /// What TLS said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server says no.
+    #[error("the server answers {status} for `{uri}`; {}", advice(*.status))]
+    Status {
+        /// The address.
+        uri: String,
+        /// Its answer.
+        status: u16,
+    },
+    /// The request goes in circles or to where it cannot be followed.
+    #[error("`{uri}` is redirected without end; ask the one who runs the server")]
+    Redirect {
+        /// The address.
+        uri: String,
+        /// What the client said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// It failed again and again.
+    #[error("fetching `{uri}` failed at byte {at}, {} in a row; is the server up, and the network?", times(*.attempts))]
+    GaveUp {
+        /// The address.
+        uri: String,
+        /// How many bytes had come.
+        at: u64,
+        /// How often it was tried since it last got on.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The transfer broke off and cannot be taken up again.
+    #[error("fetching `{uri}` broke off at byte {at} and cannot go on: {why}; start again")]
+    NoResume {
+        /// The address.
+        uri: String,
+        /// How many bytes had come.
+        at: u64,
+        /// Why not.
+        why: String,
+    },
+    /// A page for people where an image should be.
+    #[error(
+        "`{uri}` gave a page, not an image: `{first_line}`; is the address right, or did a proxy or a login answer?"
+    )]
+    Page {
+        /// The address.
+        uri: String,
+        /// How the page begins.
+        first_line: String,
+    },
+    /// A file that is to be small is not.
+    #[error("`{uri}` is larger than {limit} bytes, which is no size for what it should be")]
+    Large {
+        /// The address.
+        uri: String,
+        /// In bytes.
+        limit: u64,
+    },
+    /// The data is not packed as was said.
+    #[error("`{uri}` is not {container}: it looks like {looks}; correct the image's container, or the image")]
+    NotPacked {
+        /// The address.
+        uri: String,
+        /// What it should be.
+        container: Container,
+        /// What it is instead.
+        looks: String,
+    },
+    /// Packed data that breaks off.
+    #[error(
+        "`{uri}` ends in the middle of its {container} data, after {at} bytes; make or upload the image again"
+    )]
+    Truncated {
+        /// The address.
+        uri: String,
+        /// What it is.
+        container: Container,
+        /// The bytes that there were, packed.
+        at: u64,
+    },
+    /// Packed data that is damaged, or something else behind it.
+    #[error(
+        "`{uri}` is damaged: its {container} data cannot be unpacked past byte {at}; make or upload the image again"
+    )]
+    Corrupt {
+        /// The address.
+        uri: String,
+        /// What it is.
+        container: Container,
+        /// How far it was read, packed.
+        at: u64,
+        /// What the decoder said.
+        #[source]
+        source: io::Error,
+    },
+    /// There are no data.
+    #[error("`{uri}` is empty; make or upload the image again")]
+    Empty {
+        /// The address.
+        uri: String,
+    },
+    /// The target cannot be opened.
+    #[error("opening {} to write an image; it must exist already", .path.display())]
+    Open {
+        /// The target.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody holds the target.
+    #[error("{} is in use (mounted, swap, or held by LVM, RAID or another program); free it first", .path.display())]
+    Busy {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target is something else.
+    #[error("{} is neither a block device nor a regular file; nothing was written", .path.display())]
+    Kind {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The data do not fit.
+    #[error("the image has {} bytes, but {} has only {room}; make the partition larger", at_least(*.needs, *.exact), .path.display())]
+    NoRoom {
+        /// The target.
+        path: PathBuf,
+        /// The bytes it has.
+        room: u64,
+        /// The bytes that the image has.
+        needs: u64,
+        /// Whether these are all, or those seen so far.
+        exact: bool,
+    },
+    /// A write failed.
+    #[error("writing {} at byte {at}; look for disk errors in the kernel's log (dmesg)", .path.display())]
+    Write {
+        /// The target.
+        path: PathBuf,
+        /// Where.
+        at: u64,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A flush failed: what was written may be lost.
+    #[error("flushing {}: what was written may not be on the disk; look for disk errors in the kernel's log (dmesg)", .path.display())]
+    Flush {
+        /// The target.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Not as many bytes as were told.
+    #[error("`{uri}` has {} bytes, not {expected} as its metadata say; {REMEDY}", at_least(*.found, *.exact))]
+    Size {
+        /// The address.
+        uri: String,
+        /// In bytes.
+        expected: u64,
+        /// In bytes.
+        found: u64,
+        /// Whether these are all, or those seen so far.
+        exact: bool,
+    },
+    /// Other bytes than were told.
+    #[error("`{uri}` has the {kind} sum {found}, not {expected} as its metadata say; {REMEDY}")]
+    Digest {
+        /// The address.
+        uri: String,
+        /// Which, and of what.
+        kind: &'static str,
+        /// In hex.
+        expected: String,
+        /// In hex.
+        found: String,
+    },
+    /// The caller said stop.
+    #[error("the image was not written to its end, because the run was told to stop")]
+    Cancelled,
+    /// A thread could not be started or fell over.
+    #[error("a part of the image writer ended early; this is a fault of the program")]
+    Internal {
+        /// Why, if known.
+        #[source]
+        source: Option<io::Error>,
+    },
+}
+
+const REMEDY: &str = "the target holds nothing that mounts; upload image and metadata together";
+
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 | 407 => "it wants credentials, or does not let this machine in",
+        404 | 410 => "is the address right, and the image still there?",
+        _ => "ask the one who runs it",
+    }
+}
+
+fn times(attempts: u32) -> String {
+    if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") }
+}
+
+fn at_least(bytes: u64, exact: bool) -> String {
+    if exact { bytes.to_string() } else { format!("at least {bytes}") }
+}

@@ -1,0 +1,84 @@
+//! What is asked for, and what was done.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::Container;
+
+/// An image, what is known of it, and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Where it is fetched from: `http://`, `https://`, `file://`, or an absolute path.
+    pub uri: String,
+    /// How it is packed.
+    pub container: Container,
+    /// A block device, or a regular file that exists.
+    pub target: PathBuf,
+    /// The size of the unpacked data in bytes, where known.
+    pub size: Option<u64>,
+    /// The MD5 sum of the unpacked data in hex, where known.
+    pub md5: Option<String>,
+    /// The SHA-256 sum of the unpacked data in hex, where known.
+    pub sha256: Option<String>,
+    /// The SHA-256 sum of the file as it is fetched in hex, where known.
+    pub container_sha256: Option<String>,
+}
+
+/// How it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// For `http` and `https`.
+    pub http: HttpOptions,
+    /// The size of a buffer in bytes; rounded up to 4 KiB, and kept between 64 KiB and 16 MiB.
+    pub chunk: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { http: HttpOptions::default(), chunk: 1 << 20 }
+    }
+}
+
+/// How a server is talked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// How often in a row a failed request is tried again; 0 = for ever. A connection that brought a MiB or more
+    /// starts the count anew; less than that is no progress, else a server that accepts and drops would be
+    /// asked for ever.
+    pub max_retries: u32,
+    /// How long nothing may come before the connection is given up; no limit on the whole transfer.
+    pub stall: Duration,
+    /// The wait before the first retry. It doubles with each, up to eight times this.
+    pub retry_delay: Duration,
+    /// Certificates (PEM) of authorities that are trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            max_retries: 30,
+            stall: Duration::from_secs(10),
+            retry_delay: Duration::from_secs(2),
+            ca_file: None,
+        }
+    }
+}
+
+/// An image that stands on its target, whole and flushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The size of the unpacked data, in bytes.
+    pub raw_bytes: u64,
+    /// The size of the file as it was fetched, in bytes.
+    pub container_bytes: u64,
+    /// The MD5 sum of the unpacked data in hex, if one was given to compare with.
+    pub md5: Option<String>,
+    /// The SHA-256 sum of the unpacked data in hex.
+    pub sha256: String,
+    /// The SHA-256 sum of the file as it was fetched in hex, if one was given to compare with.
+    pub container_sha256: Option<String>,
+    /// How long it took, the last flush included.
+    pub elapsed: Duration,
+    /// How often the transfer was taken up again where it had broken off.
+    pub resumes: u32,
+}
