@@ -13,6 +13,7 @@ pub mod script;
 pub mod sfdisk;
 pub mod tool;
 pub mod udevadm;
+pub mod xorriso;
 
 pub use cmd::Cmd;
 pub use runner::{CommandError, Output, Runner, System};

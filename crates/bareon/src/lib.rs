@@ -9,3 +9,4 @@
 //! cli → plan → steps → drivers → objects, hardware.
 
 pub mod objects;
+pub mod steps;

@@ -1,0 +1,171 @@
+//! The config drive as a file: an ISO 9660 image labelled `cidata`.
+//!
+//! The files are laid out in a folder that only root can read, an image is made of it beside its
+//! place and then renamed: at `config_drive_path` there is either a whole image or none. The folder
+//! has a fixed name, so that the command that is shown in a plan is the one that runs; what a
+//! killed run left of it is removed first.
+
+use std::{
+    ffi::OsString,
+    fs::{self, DirBuilder, File, FileTimes, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use bareon_host::{Cmd, Runner, xorriso};
+
+use super::{ConfigDriveError, Rendered};
+use crate::objects::Bytes;
+
+/// The volume label by which cloud-init finds its data source NoCloud.
+const LABEL: &str = "cidata";
+
+/// The date of all that is on the drive, 2000-01-01 in seconds since 1970: the same input gives
+/// the same bytes.
+const EPOCH: u64 = 946_684_800;
+
+/// All files that a drive may have.
+const FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
+
+/// The folder in `tmp` where the drive's files are laid out.
+pub fn staging(tmp: &Path) -> PathBuf {
+    tmp.join("bareon-config-drive")
+}
+
+/// The commands that make the image `path` of the files in `staging`.
+pub fn commands(host: &dyn Runner, path: &Path, staging: &Path) -> Vec<Cmd> {
+    vec![xorriso::mkisofs(xorriso::maker(host), LABEL, EPOCH, staging, &unfinished(path))]
+}
+
+/// Makes the image `path` of `rendered`, over one that is there; `tmp` is the folder for what is
+/// needed meanwhile.
+///
+/// # Errors
+/// Files that cannot be written, a command that fails, an image of more than `max`. Nothing is left
+/// then but what was at `path` before.
+pub fn write(
+    host: &dyn Runner,
+    rendered: &Rendered,
+    path: &Path,
+    tmp: &Path,
+    max: Bytes,
+) -> Result<(), ConfigDriveError> {
+    let staging = staging(tmp);
+    clear(&staging)?;
+    let made = make(host, rendered, path, &staging, max);
+    let cleared = clear(&staging);
+    if made.is_err() {
+        // Not more than an attempt: the first error is the one to report.
+        let _ = fs::remove_file(unfinished(path));
+    }
+    match (made, cleared) {
+        (Err(error), Err(later)) => {
+            tracing::warn!("{later}");
+            Err(error)
+        }
+        (made, cleared) => made.and(cleared),
+    }
+}
+
+/// Looks whether `path` can be used as a config drive as it is, and says its size.
+///
+/// # Errors
+/// There is none, it cannot be looked at, or it has more than `max`.
+pub fn check(path: &Path, max: Bytes) -> Result<Bytes, ConfigDriveError> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(ConfigDriveError::Io {
+                doing: "looking at the config drive",
+                path: path.into(),
+                source: e,
+            });
+        }
+        _ => return Err(ConfigDriveError::Absent { path: path.into() }),
+    };
+    let size = Bytes(metadata.len());
+    if size > max {
+        return Err(ConfigDriveError::TooLarge { path: path.into(), size, max });
+    }
+    Ok(size)
+}
+
+fn make(
+    host: &dyn Runner,
+    rendered: &Rendered,
+    path: &Path,
+    staging: &Path,
+    max: Bytes,
+) -> Result<(), ConfigDriveError> {
+    let unfinished = unfinished(path);
+    remove(&unfinished)?;
+    lay_out(rendered, staging)?;
+    for cmd in commands(host, path, staging) {
+        host.run(&cmd)?;
+    }
+    check(&unfinished, max)?;
+    fs::rename(&unfinished, path).map_err(failed("renaming the finished config drive to", path))
+}
+
+fn lay_out(rendered: &Rendered, staging: &Path) -> Result<(), ConfigDriveError> {
+    DirBuilder::new().mode(0o700).create(staging).map_err(failed("making the folder", staging))?;
+    let network = rendered.network_config.as_deref();
+    let texts = [Some(&*rendered.user_data), Some(&*rendered.meta_data), network];
+    let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH);
+    let times = FileTimes::new().set_accessed(epoch).set_modified(epoch);
+    for (name, text) in FILES.into_iter().zip(texts) {
+        let Some(text) = text else { continue };
+        let file = staging.join(name);
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file)
+            .and_then(|mut open| {
+                open.write_all(text.as_bytes())?;
+                open.set_times(times)
+            })
+            .map_err(failed("writing", &file))?;
+    }
+    File::open(staging).and_then(|folder| folder.set_times(times)).map_err(failed("dating", staging))
+}
+
+/// Removes the folder of an earlier run: the files that such a run makes, nothing else, and only
+/// in a folder that is ours, as others may write in `/tmp`.
+fn clear(staging: &Path) -> Result<(), ConfigDriveError> {
+    const DOING: &str = "removing what an earlier run left in";
+    match fs::symlink_metadata(staging) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(failed(DOING, staging)(e)),
+        Ok(found) if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() => {
+            let source = io::Error::other("it is no folder of ours; remove it, or set tmp_path");
+            return Err(failed(DOING, staging)(source));
+        }
+        Ok(_) => {}
+    }
+    for name in FILES {
+        remove(&staging.join(name))?;
+    }
+    fs::remove_dir(staging).map_err(failed(DOING, staging))
+}
+
+fn remove(file: &Path) -> Result<(), ConfigDriveError> {
+    match fs::remove_file(file) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("removing", file)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// The name under which the image is made.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".unfinished");
+    name.into()
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ConfigDriveError {
+    let path = path.to_path_buf();
+    move |source| ConfigDriveError::Io { doing, path, source }
+}

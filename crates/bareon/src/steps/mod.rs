@@ -1,0 +1,3 @@
+//! What each step of a plan does.
+
+pub mod configdrive;
