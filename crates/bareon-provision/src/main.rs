@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! Provisions the machine it runs on from one input document.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bareon::cli::main(std::env::args_os(), bareon::app::run)
+}

@@ -8,5 +8,7 @@
 //! and `bareon-image` (image streams). Dependencies point down this list:
 //! cli → plan → steps → drivers → objects, hardware.
 
+pub mod app;
+pub mod cli;
 pub mod objects;
 pub mod steps;

@@ -1,0 +1,62 @@
+//! Why a run failed, as it is told to people and to programs.
+
+use std::{error::Error, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One mistake in the input document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mistake {
+    /// Where it is, such as `/ks_meta/pm_data/ks_spaces/0/size`.
+    pub path: String,
+    /// What is wrong, with the value, and what to do about it.
+    pub message: String,
+}
+
+/// What ended a run before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// The reason with all its causes, outermost first.
+    pub message: String,
+    /// The mistakes of the input document, where that is the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
+}
+
+impl Failure {
+    /// A failure with `message` and nothing else.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), mistakes: Vec::new() }
+    }
+
+    /// Adds the mistakes of the input document.
+    #[must_use]
+    pub fn with_mistakes(mut self, mistakes: impl IntoIterator<Item = Mistake>) -> Self {
+        self.mistakes.extend(mistakes);
+        self
+    }
+}
+
+impl<E: Error> From<E> for Failure {
+    /// The error and all its sources in one line.
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Self::new(message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for mistake in &self.mistakes {
+            write!(f, "\n  {}: {}", mistake.path, mistake.message)?;
+        }
+        Ok(())
+    }
+}

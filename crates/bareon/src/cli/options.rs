@@ -1,0 +1,168 @@
+//! The one table of options.
+//!
+//! Flags, names of the environment, keys of the configuration file, the [`Settings`], the sample
+//! configuration and the manual all come from the table in this file. Adding an option is adding a
+//! line to it.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::value::{EfiBootOrder, Firmware, Kind, LogFormat, Setting};
+
+/// What is known of an option.
+#[derive(Debug, Clone, Copy)]
+pub struct Opt {
+    /// Its key in the configuration file; with dashes for underscores it is the flag.
+    pub name: &'static str,
+    /// Its value where nobody gave one; empty is none.
+    pub default: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// What it does, or, where it has no meaning any more, why not.
+    pub help: &'static str,
+    /// Under which heading it is shown.
+    pub group: Group,
+}
+
+/// The headings under which options are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// What one needs every day.
+    Everyday,
+    /// Logging and reports.
+    Logging,
+    /// How images are fetched.
+    Transfer,
+    /// What a site may tune.
+    Advanced,
+    /// Accepted because callers give it, without a meaning.
+    Unused,
+}
+
+impl Group {
+    /// The heading.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Everyday => "Options",
+            Self::Logging => "Logging and reports",
+            Self::Transfer => "Fetching images",
+            Self::Advanced => "Advanced",
+            Self::Unused => "Accepted, without effect",
+        }
+    }
+}
+
+impl Opt {
+    /// The flag, without its two dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// The variable of the environment.
+    pub fn variable(&self) -> String {
+        format!("BAREON_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+/// The option called `name`, with underscores.
+pub fn find(name: &str) -> Option<&'static Opt> {
+    OPTIONS.iter().find(|opt| opt.name == name)
+}
+
+macro_rules! options {
+    (
+        $( $group:ident { $( $name:ident: $type:ty = $default:literal, $help:literal; )* } )*
+        [unused] { $( $old:ident: $old_type:ty = $old_default:literal, $why:literal; )* }
+    ) => {
+        /// All options, in the order in which they are shown.
+        pub const OPTIONS: &[Opt] = &[
+            $($( Opt {
+                name: stringify!($name),
+                default: $default,
+                kind: <$type as Setting>::KIND,
+                help: $help,
+                group: Group::$group,
+            }, )*)*
+            $( Opt {
+                name: stringify!($old),
+                default: $old_default,
+                kind: <$old_type as Setting>::KIND,
+                help: $why,
+                group: Group::Unused,
+            }, )*
+        ];
+
+        /// The values of all options that have a meaning.
+        #[derive(Debug, Clone, Default)]
+        pub struct Settings {
+            $($( #[doc = $help] pub $name: $type, )*)*
+        }
+
+        impl Settings {
+            /// Makes the settings from `value`, which is asked for each option by name and type.
+            pub(super) fn from_values(values: &mut impl Values) -> Self {
+                Self { $($( $name: values.value(stringify!($name)), )*)* }
+            }
+        }
+    };
+}
+
+/// Something that knows the value of each option.
+pub(super) trait Values {
+    /// The value of the option called `name`.
+    fn value<T: Setting>(&mut self, name: &'static str) -> T;
+}
+
+options! {
+    Everyday {
+        data_driver: String = "nailgun", "Format of the input document: the name of a data driver.";
+        input_data_file: PathBuf = "/tmp/provision.json", "The input document, YAML or JSON.";
+        input_data: Option<String> = "", "The input document itself, in place of a file.";
+        debug: bool = "false", "Log everything: each command, its outputs, each MiB written.";
+        verbose: bool = "false", "Log what is done at level INFO; this is the default.";
+        log_file: Option<PathBuf> = "", "File that the log is appended to, in place of standard error.";
+        report: Option<PathBuf> = "", "File that a report of the run is written to, as JSON.";
+        firmware: Firmware = "auto", "Firmware that the boot loader is installed for; auto: the one that booted this system.";
+        prepare_configdrive: bool = "true", "Make the config drive; if not, the one at config_drive_path is used as it is.";
+    }
+    Logging {
+        log_dir: Option<PathBuf> = "", "Directory for a log file named after the program, where log_file is not given.";
+        log_format: LogFormat = "text", "How the log is written: lines of text, or one JSON object per line.";
+        use_stderr: bool = "false", "Log to standard error beside the log file.";
+        use_syslog: bool = "false", "Log to syslog, too.";
+        syslog_log_facility: String = "LOG_USER", "Facility of the records that go to syslog.";
+    }
+    Transfer {
+        http_max_retries: u64 = "30", "How often a request is tried again; 0 is for ever.";
+        http_request_timeout: Duration = "10.0", "How long a server may be silent.";
+        http_retry_delay: Duration = "2.0", "How long to wait before the first retry; later ones wait longer.";
+        ca_file: Option<PathBuf> = "", "Certificate authorities (PEM) trusted for https beside the system's.";
+    }
+    Advanced {
+        drivers_dir: PathBuf = "/usr/lib/bareon/drivers", "Where data drivers are that were installed on their own.";
+        nc_template_path: PathBuf = "/usr/share/bareon/cloud-init-templates", "Where the cloud-init templates are.";
+        tmp_path: PathBuf = "/tmp", "Where temporary files and mount points are made.";
+        config_drive_path: PathBuf = "/tmp/config-drive.img", "The config drive's image.";
+        udev_rules_dir: PathBuf = "/etc/udev/rules.d", "Where the installed system keeps its udev rules.";
+        fix_udev_net_rules: bool = "true", "Write udev rules that keep the names of the network interfaces.";
+        grub_timeout: u64 = "5", "How many seconds GRUB shows its menu.";
+        efi_boot_order: EfiBootOrder = "keep", "Where the installed system goes in UEFI's boot order.";
+        skip_md_containers: bool = "true", "Leave containers of firmware RAID alone.";
+    }
+    [unused] {
+        udev_rules_lib_dir: PathBuf = "/lib/udev/rules.d", "udev is kept off a disk by a lock on it, its rules are left alone";
+        udev_rename_substr: String = ".renamedrule", "udev is kept off a disk by a lock on it, its rules are left alone";
+        udev_empty_rule: String = "empty_rule", "udev is kept off a disk by a lock on it, its rules are left alone";
+        data_chunk_size: u64 = "1048576", "the block size is chosen by the program";
+        read_chunk_size: u64 = "1048576", "the block size is chosen by the program";
+        execute_retry_delay: Duration = "2.0", "a command is not tried again: what it needs is waited for";
+        image_build_dir: PathBuf = "/tmp", "only the building of images used it";
+        image_build_suffix: String = ".bareon-image", "only the building of images used it";
+        max_loop_devices_count: u64 = "255", "only the building of images used it";
+        max_allowed_attempts_attach_image: u64 = "10", "only the building of images used it";
+        sparse_file_size: u64 = "8192", "only the building of images used it";
+        loop_device_major_number: u64 = "7", "only the building of images used it";
+        fetch_packages_attempts: u64 = "10", "only the building of images used it";
+        allow_unsigned_file: String = "allow_unsigned_packages", "only the building of images used it";
+        force_ipv4_file: String = "force_ipv4", "only the building of images used it";
+    }
+}

@@ -1,0 +1,191 @@
+//! How far a run is: bars on a terminal, else a log line now and then.
+//!
+//! A bar and the log share standard error; [`Bars::beside`] takes the bars away while a line is
+//! written, so that the two never mix.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Without a terminal, a line is written at each of these steps of an image …
+const PERCENT: u64 = 10;
+
+/// … and at the latest after this time.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often a bar that moves is drawn anew, per second.
+const REDRAWS: u8 = 10;
+
+/// All the bars of a run. Clones share them.
+#[derive(Clone)]
+pub struct Bars {
+    multi: Option<MultiProgress>,
+}
+
+impl fmt::Debug for Bars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bars").field("terminal", &self.multi.is_some()).finish()
+    }
+}
+
+impl Bars {
+    /// Bars on standard error if it is a terminal; else lines in the log.
+    pub fn new(terminal: bool) -> Self {
+        let target = || ProgressDrawTarget::stderr_with_hz(REDRAWS);
+        Self { multi: terminal.then(|| MultiProgress::with_draw_target(target())) }
+    }
+
+    /// Shows that a stage runs, until the value is dropped.
+    pub fn stage(&self, name: &str) -> Stage {
+        let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
+        let bar = self.multi.as_ref().map(|multi| {
+            let bar = multi.add(ProgressBar::new_spinner());
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_message(name.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Stage { bar }
+    }
+
+    /// Shows how far the image called `name` is; `total` bytes of raw data, where that is known.
+    pub fn image(&self, name: &str, total: Option<u64>) -> Image {
+        let bar = self.multi.as_ref().map(|multi| {
+            let bar = multi.add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
+            let template = match total {
+                Some(_) => "  {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
+                None => "  {msg} {spinner} {bytes} {bytes_per_sec}",
+            };
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar.set_message(name.to_owned());
+            bar
+        });
+        let told = Mutex::new(Told { at: Instant::now(), tenth: 0 });
+        Image { name: name.to_owned(), total, bar, begun: Instant::now(), told }
+    }
+
+    /// Does `work`, which writes to standard error, while no bar is shown there.
+    pub fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.multi {
+            Some(multi) => multi.suspend(work),
+            None => work(),
+        }
+    }
+}
+
+/// A stage that runs. Dropping it takes its bar away.
+#[derive(Debug)]
+pub struct Stage {
+    bar: Option<ProgressBar>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// An image that is being written. Dropping it takes its bar away.
+#[derive(Debug)]
+pub struct Image {
+    name: String,
+    total: Option<u64>,
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    told: Mutex<Told>,
+}
+
+/// What was last told of an image.
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    tenth: u64,
+}
+
+impl Image {
+    /// Says that `bytes` of raw data are written by now.
+    pub fn at(&self, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(bytes);
+        } else if self.due(bytes, Instant::now()) {
+            tracing::info!("{}", line(&self.name, bytes, self.total, self.begun.elapsed()));
+        }
+    }
+
+    fn due(&self, bytes: u64, now: Instant) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenth = self.total.map_or(0, |total| percent(bytes, total) / PERCENT);
+        let due = tenth > told.tenth || now.duration_since(told.at) >= INTERVAL;
+        if due {
+            *told = Told { at: now, tenth };
+        }
+        due
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn percent(bytes: u64, total: u64) -> u64 {
+    (u128::from(bytes) * 100 / u128::from(total.max(1))).try_into().unwrap_or(100)
+}
+
+/// `image: 40 %, 410 of 1024 MiB, 95 MiB/s, 6 s left`
+fn line(name: &str, bytes: u64, total: Option<u64>, took: Duration) -> String {
+    let mib = |bytes: u64| bytes >> 20;
+    let per_second = u128::from(bytes) * 1000 / took.as_millis().max(1);
+    let rate = per_second >> 20;
+    match total {
+        Some(total) => {
+            let left = u128::from(total.saturating_sub(bytes)) / per_second.max(1);
+            let done = percent(bytes, total);
+            format!("{name}: {done} %, {} of {} MiB, {rate} MiB/s, {left} s left", mib(bytes), mib(total))
+        }
+        None => format!("{name}: {} MiB, {rate} MiB/s", mib(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_far_how_fast_and_how_long() {
+        let took = Duration::from_secs(4);
+        assert_eq!(
+            line("root.img", 400 << 20, Some(1000 << 20), took),
+            "root.img: 40 %, 400 of 1000 MiB, 100 MiB/s, 6 s left"
+        );
+        assert_eq!(line("root.img", 400 << 20, None, took), "root.img: 400 MiB, 100 MiB/s");
+    }
+
+    #[test]
+    fn a_line_is_due_at_each_tenth_and_after_some_time() {
+        let image = Bars::new(false).image("i", Some(1000));
+        let now = Instant::now();
+        assert!(!image.due(99, now));
+        assert!(image.due(100, now));
+        assert!(!image.due(199, now));
+        assert!(image.due(350, now));
+        assert!(image.due(351, now + INTERVAL));
+        assert!(!image.due(352, now + INTERVAL));
+    }
+
+    #[test]
+    fn an_image_of_no_size_divides_by_nothing() {
+        assert_eq!(line("i", 0, Some(0), Duration::ZERO), "i: 0 %, 0 of 0 MiB, 0 MiB/s, 0 s left");
+    }
+}

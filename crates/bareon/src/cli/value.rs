@@ -1,0 +1,206 @@
+//! What an option's value may be, and how it is read from text.
+//!
+//! Flags, environment and configuration file all hold text; one reading for the three keeps their
+//! spellings alike. Booleans are spelt as oslo.config spells them.
+
+use std::{path::PathBuf, time::Duration};
+
+/// What kind of value an option takes; what is shown where a value is wrong, and in the manual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Yes or no.
+    Bool,
+    /// A whole number that is not negative.
+    Int,
+    /// A number of seconds, fractions allowed.
+    Seconds,
+    /// Any text.
+    Text,
+    /// The path of a file or directory.
+    Path,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl Kind {
+    /// What is allowed, as the end of an error message.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Bool => "true or false".into(),
+            Self::Int => "a whole number, not negative".into(),
+            Self::Seconds => "a number of seconds, such as 10 or 2.5".into(),
+            Self::Text => "a text".into(),
+            Self::Path => "a path".into(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+        }
+    }
+
+    /// The word that stands for the value in usage and manual.
+    pub const fn placeholder(self) -> &'static str {
+        match self {
+            Self::Bool => "BOOL",
+            Self::Int => "N",
+            Self::Seconds => "SECONDS",
+            Self::Text => "TEXT",
+            Self::Path => "PATH",
+            Self::Choice(_) => "WORD",
+        }
+    }
+}
+
+/// A type that an option's value can have.
+pub trait Setting: Default {
+    /// What the table says of options of this type.
+    const KIND: Kind;
+
+    /// Reads a value; nothing where the text is none of this type.
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Setting for bool {
+    const KIND: Kind = Kind::Bool;
+
+    fn read(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl Setting for u64 {
+    const KIND: Kind = Kind::Int;
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for Duration {
+    const KIND: Kind = Kind::Seconds;
+
+    fn read(text: &str) -> Option<Self> {
+        Self::try_from_secs_f64(text.parse().ok()?).ok()
+    }
+}
+
+impl Setting for String {
+    const KIND: Kind = Kind::Text;
+
+    fn read(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+impl Setting for PathBuf {
+    const KIND: Kind = Kind::Path;
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self::from(text))
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const KIND: Kind = T::KIND;
+
+    fn read(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(None) } else { T::read(text).map(Some) }
+    }
+}
+
+/// Declares an enum whose variants are the words that an option takes.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $( $(#[$vdoc:meta])* $variant:ident = $word:literal, )* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub enum $name { $( $(#[$vdoc])* $variant, )* }
+
+        impl Setting for $name {
+            const KIND: Kind = Kind::Choice(&[$($word),*]);
+
+            fn read(text: &str) -> Option<Self> {
+                match text {
+                    $( $word => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+choice! {
+    /// For which firmware the boot loader is installed.
+    Firmware {
+        /// For the one that booted this system.
+        #[default]
+        Auto = "auto",
+        /// BIOS only.
+        Bios = "bios",
+        /// UEFI only.
+        Uefi = "uefi",
+        /// Both, so that the disk boots anywhere.
+        Both = "both",
+    }
+}
+
+choice! {
+    /// Where the installed system goes in the boot order that UEFI keeps.
+    EfiBootOrder {
+        /// The order stays as it is.
+        #[default]
+        Keep = "keep",
+        /// Before all others.
+        First = "first",
+        /// After all others.
+        Last = "last",
+    }
+}
+
+choice! {
+    /// How a record is written to the log.
+    LogFormat {
+        /// One line of text.
+        #[default]
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn booleans_are_spelt_as_oslo_spells_them() {
+        for text in ["true", "True", "yes", "ON", "1"] {
+            assert_eq!(bool::read(text), Some(true), "{text}");
+        }
+        for text in ["false", "no", "Off", "0"] {
+            assert_eq!(bool::read(text), Some(false), "{text}");
+        }
+        assert_eq!(bool::read("perhaps"), None);
+    }
+
+    #[test]
+    fn seconds_take_fractions_and_nothing_negative_or_endless() {
+        assert_eq!(Duration::read("2.5"), Some(Duration::from_millis(2500)));
+        for text in ["-1", "nan", "inf", "1e99", "2s", ""] {
+            assert_eq!(Duration::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_optional_value_is_no_value() {
+        assert_eq!(Option::<PathBuf>::read(""), Some(None));
+        assert_eq!(PathBuf::read(""), None);
+    }
+
+    #[test]
+    fn a_choice_takes_its_words_and_names_them() {
+        assert_eq!(Firmware::read("uefi"), Some(Firmware::Uefi));
+        assert_eq!(Firmware::read("UEFI"), None);
+        assert_eq!(Firmware::KIND.allowed(), "one of auto, bios, uefi, both");
+    }
+}
