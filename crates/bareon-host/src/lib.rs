@@ -3,10 +3,15 @@
 //! A wrapper builds a [`Cmd`], a [`Runner`] runs it, and a pure function reads what it printed.
 //! [`System`] is the real machine, [`Script`] a fake one for tests.
 
+pub mod blkid;
+pub mod chroot;
 pub mod cmd;
+pub mod efibootmgr;
 pub mod grow;
+pub mod grub;
 pub mod lock;
 pub mod mkfs;
+pub mod mount;
 pub mod partx;
 pub mod runner;
 pub mod script;

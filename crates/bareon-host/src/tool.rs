@@ -38,6 +38,8 @@ pub enum Tool {
     Mkisofs,
     /// `mkswap(8)`.
     Mkswap,
+    /// `mount(8)`.
+    Mount,
     /// `partx(8)`: tells the kernel of partitions.
     Partx,
     /// `resize2fs(8)`: grows ext2, ext3 and ext4.
@@ -46,6 +48,8 @@ pub enum Tool {
     Sfdisk,
     /// `udevadm(8)`: udev's database and queue.
     Udevadm,
+    /// `umount(8)`.
+    Umount,
     /// `wipefs(8)`: finds and removes signatures.
     Wipefs,
     /// `xfs_growfs(8)`.
@@ -67,7 +71,7 @@ pub struct Origin {
 
 impl Tool {
     /// All programs, in the order of their names.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Blkid,
         Self::Btrfs,
         Self::Chroot,
@@ -84,10 +88,12 @@ impl Tool {
         Self::MkfsXfs,
         Self::Mkisofs,
         Self::Mkswap,
+        Self::Mount,
         Self::Partx,
         Self::Resize2fs,
         Self::Sfdisk,
         Self::Udevadm,
+        Self::Umount,
         Self::Wipefs,
         Self::XfsGrowfs,
         Self::Xorriso,
@@ -112,10 +118,12 @@ impl Tool {
             Self::MkfsXfs => ("mkfs.xfs", "xfsprogs", "xfsprogs"),
             Self::Mkisofs => ("mkisofs", "xorriso", "genisoimage"),
             Self::Mkswap => ("mkswap", "util-linux", "util-linux"),
+            Self::Mount => ("mount", "mount", "util-linux"),
             Self::Partx => ("partx", "util-linux", "util-linux"),
             Self::Resize2fs => ("resize2fs", "e2fsprogs", "e2fsprogs"),
             Self::Sfdisk => ("sfdisk", "fdisk", "util-linux"),
             Self::Udevadm => ("udevadm", "udev", "systemd-udev"),
+            Self::Umount => ("umount", "mount", "util-linux"),
             Self::Wipefs => ("wipefs", "util-linux", "util-linux"),
             Self::XfsGrowfs => ("xfs_growfs", "xfsprogs", "xfsprogs"),
             Self::Xorriso => ("xorriso", "xorriso", "xorriso"),

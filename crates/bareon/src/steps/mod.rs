@@ -1,3 +1,4 @@
 //! What each step of a plan does.
 
+pub mod bootloader;
 pub mod configdrive;

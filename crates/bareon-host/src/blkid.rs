@@ -1,0 +1,78 @@
+//! What lies on a block device: every call of `blkid(8)` is in this file.
+//!
+//! `-p` reads the device itself: its answer is never an old one from a cache or from udev, and it is
+//! the same in a ramdisk without udev.
+
+use crate::{Cmd, Tool};
+
+/// Reads what lies on `device`; nothing is printed where nothing is known to lie there.
+pub fn probe(device: &str) -> Cmd {
+    Tool::Blkid.cmd().args(["-p", "-o", "export", device]).also_ok(2)
+}
+
+/// Names the devices whose tag (`UUID`, `PARTUUID`) has that value; nothing is printed for none.
+pub fn with_tag(tag: &str, value: &str) -> Cmd {
+    // A cache of its own nowhere: devices may have changed since one was written.
+    Tool::Blkid.cmd().args(["-c", "/dev/null", "-o", "device", "-t"]).arg(format!("{tag}={value}")).also_ok(2)
+}
+
+/// What [`probe`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Probed {
+    /// The type of the file system, `swap` for swap space.
+    pub fs_type: Option<String>,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// Its label.
+    pub label: Option<String>,
+    /// The partition's own GUID, where the device is a partition of a GPT.
+    pub partuuid: Option<String>,
+}
+
+/// Reads what [`probe`] printed: `NAME=value` lines, with `\` before what a shell would not keep.
+pub fn parse_probe(text: &str) -> Probed {
+    let mut probed = Probed::default();
+    for line in text.lines() {
+        if let Some((name, value)) = line.split_once('=') {
+            let field = match name {
+                "TYPE" => &mut probed.fs_type,
+                "UUID" => &mut probed.uuid,
+                "LABEL" => &mut probed.label,
+                "PART_ENTRY_UUID" => &mut probed.partuuid,
+                _ => continue,
+            };
+            *field = Some(unescape(value));
+        }
+    }
+    probed
+}
+
+fn unescape(value: &str) -> String {
+    let mut chars = value.chars();
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        text.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_read() {
+        let recorded = "DEVNAME=/dev/loop0p1\nLABEL=my\\ root\nUUID=0d6f0a4c-1\nBLOCK_SIZE=4096\n\
+                        TYPE=ext4\nUSAGE=filesystem\nPART_ENTRY_UUID=ab-cd\n";
+        assert_eq!(
+            parse_probe(recorded),
+            Probed {
+                fs_type: Some("ext4".into()),
+                uuid: Some("0d6f0a4c-1".into()),
+                label: Some("my root".into()),
+                partuuid: Some("ab-cd".into()),
+            }
+        );
+        assert_eq!(parse_probe(""), Probed::default());
+    }
+}
