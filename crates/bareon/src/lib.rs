@@ -10,5 +10,8 @@
 
 pub mod app;
 pub mod cli;
+pub mod drivers;
+pub mod hardware;
+pub mod input;
 pub mod objects;
 pub mod steps;

@@ -1,0 +1,180 @@
+//! Data drivers: each turns one input format into the objects of a deployment.
+//!
+//! A driver that is part of the program registers itself with `inventory`; one that is installed
+//! on its own is an executable (see [`external`]). Nothing behind a driver knows its format.
+
+pub mod mistake;
+
+use std::path::Path;
+
+use bareon_host::Runner;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    hardware::BlockDevice,
+    objects::{ConfigDriveScheme, Grub, ImageScheme, OperatingSystem, PartitionScheme},
+};
+
+pub use mistake::{Mistake, Mistakes};
+
+/// What a driver may know beside the document.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The disks of the machine.
+    pub devices: &'a [BlockDevice],
+    /// Fetches the YAML text at a URI; nothing when it cannot be had.
+    pub image_metadata: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether a config drive is to be made.
+    pub prepare_configdrive: bool,
+    /// Whether a ready-made config drive is there.
+    pub configdrive_exists: bool,
+}
+
+/// What the document of a driver comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    /// What lies on the disks.
+    pub partition_scheme: PartitionScheme,
+    /// What is written where.
+    pub image_scheme: ImageScheme,
+    /// The boot loader.
+    pub grub: Grub,
+    /// The operating system of the root image.
+    pub operating_system: OperatingSystem,
+    /// What the config drive is made of; nothing where the format has none.
+    pub configdrive: Option<ConfigDriveScheme>,
+    /// Who the machine is.
+    pub host: Host,
+    /// Whether something is to be kept, so that no disk is partitioned anew.
+    pub skip_partitioning: bool,
+    /// The scheme as a plan shows it, where the document has values that the typed one cannot hold.
+    pub shown_scheme: Option<Value>,
+    /// Mistakes that a plan shows and a run refuses.
+    pub deferred: Vec<Mistake>,
+}
+
+/// What is known of the machine beside its disks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// Its name, with the domain.
+    pub hostname: Option<String>,
+    /// Names that network interfaces are to have, by hardware address.
+    pub nics: Vec<Nic>,
+    /// The interface that the machine is managed through.
+    pub admin: Option<AdminInterface>,
+}
+
+/// The name of a network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nic {
+    /// The hardware address, in lower case with colons.
+    pub mac: String,
+    /// The name, such as `eth0`.
+    pub name: String,
+}
+
+/// The interface that a machine is managed through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminInterface {
+    /// Its name.
+    pub name: String,
+    /// Its hardware address as the document has it.
+    pub mac: String,
+    /// Its IP address.
+    pub address: String,
+    /// Its netmask.
+    pub netmask: String,
+}
+
+/// A reader of one input format.
+pub trait DataDriver {
+    /// The name that `--data-driver` takes.
+    fn name(&self) -> &str;
+
+    /// One line for people.
+    fn about(&self) -> &str;
+
+    /// The JSON Schema of its documents.
+    fn schema(&self) -> Value;
+
+    /// Turns a document into the objects.
+    ///
+    /// # Errors
+    /// With all mistakes of the document that were found.
+    fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes>;
+}
+
+impl<T: DataDriver + ?Sized> DataDriver for &T {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn about(&self) -> &str {
+        (**self).about()
+    }
+
+    fn schema(&self) -> Value {
+        (**self).schema()
+    }
+
+    fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes> {
+        (**self).read(document, facts)
+    }
+}
+
+/// A driver that is part of the program: `inventory::submit! { Registered(&Mine) }`.
+pub struct Registered(pub &'static (dyn DataDriver + Sync));
+
+inventory::collect!(Registered);
+
+/// There is no such driver, or it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Nobody registered the name, and no executable has it.
+    #[error("there is no data driver `{name}`; known are {}; others are executables in {dir}", .known.join(", "))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+        /// Where executables are looked for.
+        dir: String,
+    },
+}
+
+/// The drivers that are part of the program, by name.
+///
+/// # Panics
+/// When two have the same name: a mistake of who built the program, which its tests find.
+pub fn drivers() -> Vec<&'static (dyn DataDriver + Sync)> {
+    let mut drivers: Vec<_> = inventory::iter::<Registered>().map(|registered| registered.0).collect();
+    drivers.sort_by(|a, b| a.name().cmp(b.name()));
+    for pair in drivers.windows(2) {
+        assert!(pair[0].name() != pair[1].name(), "two data drivers are called {}", pair[0].name());
+    }
+    drivers
+}
+
+/// The driver called `name`: one of the program, else an executable in `drivers_dir`, run by `host`.
+///
+/// # Errors
+/// When there is none.
+pub fn find<'h>(
+    name: &str,
+    drivers_dir: &Path,
+    _host: &'h dyn Runner,
+) -> Result<Box<dyn DataDriver + 'h>, DriverError> {
+    if let Some(driver) = drivers().into_iter().find(|driver| driver.name() == name) {
+        return Ok(Box::new(driver));
+    }
+    Err(DriverError::Unknown {
+        name: name.into(),
+        known: drivers().iter().map(|driver| driver.name().to_owned()).collect(),
+        dir: drivers_dir.display().to_string(),
+    })
+}

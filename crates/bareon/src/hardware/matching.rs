@@ -1,0 +1,165 @@
+//! Which disk of the machine a disk of the input is.
+//!
+//! Kernel names move between boots, so an input names a disk by udev's links as well. A guess
+//! would cost somebody's data: where not exactly one disk answers, nothing is taken, and the
+//! error says of each disk why it is the one or is not.
+
+use std::fmt;
+
+use super::BlockDevice;
+
+/// How an input names a disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// A link below `/dev/`, compared when `extra` is empty.
+    pub id: &'a str,
+    /// The kernel's name, such as `sda`.
+    pub name: &'a str,
+    /// Links below `/dev/`; those in `disk/by-id/` are compared.
+    pub extra: &'a [String],
+}
+
+/// No disk of the machine, or more than one, is the wanted one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoMatch {
+    /// Whether several disks match.
+    pub ambiguous: bool,
+    /// Each disk of the machine, and why it is the wanted one or is not.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A disk that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its device node.
+    pub device: String,
+    /// What was found.
+    pub verdict: String,
+}
+
+impl fmt::Display for NoMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.ambiguous, self.candidates.is_empty()) {
+            (_, true) => "this machine has no disks",
+            (true, _) => "several disks of this machine match",
+            (false, _) => "no disk of this machine matches",
+        })?;
+        for (i, candidate) in self.candidates.iter().enumerate() {
+            write!(f, "{} {} {}", if i == 0 { ":" } else { "," }, candidate.device, candidate.verdict)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NoMatch {}
+
+/// The disk of the machine that `wanted` names.
+///
+/// By links first: with `extra`, a link of it that lies in `/dev/disk/by-id`; without, the link
+/// `id`. Where no disk has such a link, by name. Of several disks that match (two NVMe namespaces
+/// may share a WWN) the one with the name is taken.
+///
+/// # Errors
+/// When no disk matches, or several and not one of them has the name.
+pub fn find_disk<'d>(wanted: &Wanted<'_>, devices: &'d [BlockDevice]) -> Result<&'d BlockDevice, NoMatch> {
+    let named = |disk: &&&BlockDevice| disk.device == format!("/dev/{}", wanted.name);
+    let disks = distinct(devices);
+    let linked: Vec<_> = disks.iter().filter(|disk| shared_link(wanted, disk).is_some()).collect();
+    let found = match linked.as_slice() {
+        [] => disks.iter().find(named),
+        [disk] => Some(*disk),
+        several => several.iter().copied().find(|disk| named(disk)),
+    };
+    found.copied().ok_or_else(|| NoMatch {
+        ambiguous: linked.len() > 1,
+        candidates: disks
+            .iter()
+            .map(|disk| Candidate { device: disk.device.clone(), verdict: verdict(wanted, disk) })
+            .collect(),
+    })
+}
+
+/// The devices, each once: a list may name one disk twice (multipath, a repeated record).
+fn distinct(devices: &[BlockDevice]) -> Vec<&BlockDevice> {
+    let mut disks: Vec<&BlockDevice> = Vec::new();
+    for device in devices {
+        if disks.iter().all(|disk| disk.device != device.device) {
+            disks.push(device);
+        }
+    }
+    disks
+}
+
+/// The link by which `disk` is the wanted one.
+fn shared_link<'d>(wanted: &Wanted<'_>, disk: &'d BlockDevice) -> Option<&'d str> {
+    disk.devlinks().into_iter().find(|link| {
+        let Some(name) = link.strip_prefix("/dev/") else { return false };
+        if wanted.extra.is_empty() {
+            name == wanted.id
+        } else {
+            name.starts_with("disk/by-id") && wanted.extra.iter().any(|extra| extra == name)
+        }
+    })
+}
+
+fn verdict(wanted: &Wanted<'_>, disk: &BlockDevice) -> String {
+    match shared_link(wanted, disk) {
+        Some(link) => format!("has the link {link}"),
+        None if wanted.extra.is_empty() => format!("has no link /dev/{} and another name", wanted.id),
+        None => "has none of the links of `extra` in /dev/disk/by-id, and another name".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn disk(device: &str, links: &[&str]) -> BlockDevice {
+        serde_json::from_value(json!({"device": device, "uspec": {"DEVLINKS": links}})).unwrap()
+    }
+
+    fn find(id: &str, name: &str, extra: &[&str], devices: &[BlockDevice]) -> Result<String, NoMatch> {
+        let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
+        find_disk(&Wanted { id, name, extra: &extra }, devices).map(|disk| disk.device.clone())
+    }
+
+    #[test]
+    fn a_by_id_link_wins_over_the_name() {
+        let devices = [disk("/dev/sda", &["/dev/disk/by-id/b"]), disk("/dev/sdb", &["/dev/disk/by-id/a"])];
+        assert_eq!(find("sda", "sda", &["disk/by-id/x", "disk/by-id/a"], &devices).unwrap(), "/dev/sdb");
+    }
+
+    #[test]
+    fn only_by_id_links_of_extra_count_and_id_is_then_not_used() {
+        let devices = [disk("/dev/sda", &["/dev/disk/by-path/p"])];
+        let error = find("disk/by-path/p", "sdq", &["disk/by-path/p"], &devices).unwrap_err();
+        assert!(!error.ambiguous);
+        assert_eq!(find("disk/by-path/p", "sdq", &[], &devices).unwrap(), "/dev/sda");
+    }
+
+    #[test]
+    fn the_name_is_the_last_resort_and_decides_between_several() {
+        let shared = ["/dev/disk/by-id/wwn"];
+        let devices = [disk("/dev/nvme0n1", &shared), disk("/dev/nvme1n1", &shared), disk("/dev/sda", &[])];
+        let extra = ["disk/by-id/wwn"];
+        assert_eq!(find("x", "sda", &["disk/by-id/none"], &devices).unwrap(), "/dev/sda");
+        assert_eq!(find("x", "nvme1n1", &extra, &devices).unwrap(), "/dev/nvme1n1");
+        let error = find("x", "sda", &extra, &devices).unwrap_err();
+        assert!(error.ambiguous);
+        assert_eq!(
+            error.to_string(),
+            "several disks of this machine match: /dev/nvme0n1 has the link /dev/disk/by-id/wwn, \
+             /dev/nvme1n1 has the link /dev/disk/by-id/wwn, \
+             /dev/sda has none of the links of `extra` in /dev/disk/by-id, and another name"
+        );
+    }
+
+    #[test]
+    fn a_device_listed_twice_is_one_device_and_no_device_is_said_so() {
+        let devices = [disk("/dev/sda", &[]), disk("/dev/sda", &[])];
+        assert_eq!(find("sda", "sda", &[], &devices).unwrap(), "/dev/sda");
+        assert_eq!(find("sda", "sda", &[], &[]).unwrap_err().to_string(), "this machine has no disks");
+    }
+}
