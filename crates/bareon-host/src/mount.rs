@@ -89,6 +89,16 @@ pub fn mounted_at(device: &str) -> io::Result<Option<String>> {
     Ok(found.map(|mounted| mounted.dir))
 }
 
+/// Whether something is mounted at `dir`.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn is_mounted(dir: &Path) -> io::Result<bool> {
+    let dir = fs::canonicalize(dir)?;
+    let table = parse_mountinfo(&fs::read_to_string("/proc/self/mountinfo")?);
+    Ok(table.iter().any(|mounted| Path::new(&mounted.dir) == dir))
+}
+
 /// Undoes the kernel's `\040` for a blank, and the like.
 fn unescape(text: &str) -> String {
     let mut bytes = Vec::new();

@@ -11,13 +11,30 @@
 //!    installed system would, so that nothing is ever written outside of it.
 //! 3. [`family`] finds out what the image brings: `grub-*` (Debian's family) or `grub2-*` (the RPM
 //!    family), its modules, kernels and initramfs. What is missing is named with its package.
-//! 4. BIOS: [`grub`] installs into every disk so marked. UEFI: [`efi`] fills each disk's EFI system
-//!    partition, the removable fallback path too, and keeps the entries in NVRAM. Disks with their
-//!    own boot loader are what lets a machine with a mirror boot when one of them is gone.
-//! 5. `grub.cfg` is generated and read back: it must find the root file system by UUID, as the
-//!    device names of the ramdisk need not be those of the installed system.
+//! 4. BIOS: grub-install for every disk so marked. UEFI: [`efi`] fills each disk's EFI system
+//!    partition, the removable fallback path too, and [`nvram`] keeps the firmware's entries. Disks
+//!    with their own boot loader let a machine with a mirror boot when one of them is gone.
+//! 5. `grub.cfg` is generated and read back by [`grub_cfg`]: it must find the root file system by
+//!    UUID, as the device names of the ramdisk need not be those of the installed system. Images
+//!    with an entry file for each kernel get theirs rewritten by [`bls`].
 //!
 //! The initramfs is the image's own; see [`family`] for the one case in which it is made anew.
+
+pub mod bls;
+pub mod defaults;
+pub mod efi;
+pub mod error;
+pub mod family;
+pub mod fstab;
+pub mod grub_cfg;
+pub mod inroot;
+pub mod nvram;
+pub mod run;
+pub mod target;
+pub mod udev_rules;
+
+pub use error::BootError;
+pub use run::{commands, run};
 
 use std::path::PathBuf;
 

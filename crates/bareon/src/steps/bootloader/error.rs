@@ -1,0 +1,114 @@
+//! What can go wrong while the boot loader is installed, and what to do about it.
+
+use std::{io, path::PathBuf};
+
+use bareon_host::CommandError;
+
+/// Why the boot loader was not installed.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A command failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A file of the installed system, or of this one, could not be read or written.
+    #[error("{doing} {}", .path.display())]
+    File {
+        /// `reading`, `writing`, …
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// No boot loader of this version is installed.
+    #[error("GRUB legacy (version {0}) is not supported: use an image with GRUB 2")]
+    Version(u8),
+    /// A layout without a root file system cannot boot.
+    #[error("no file system is mounted at / first: the layout needs one")]
+    NoRoot,
+    /// A device holds nothing that can be mounted.
+    #[error(
+        "{device}, which is to be mounted at {mount}, holds no file system: was its image written, or the file system made?"
+    )]
+    NoFileSystem {
+        /// The device.
+        device: String,
+        /// The mount point.
+        mount: String,
+    },
+    /// A device's content cannot be named in fstab.
+    #[error("what lies on {device} has no UUID, so fstab cannot name it: make it anew")]
+    NoUuid {
+        /// The device.
+        device: String,
+    },
+    /// A device is mounted already.
+    #[error("{device} is mounted at {at} already: unmount it (umount {at}) and run this again")]
+    Mounted {
+        /// The device.
+        device: String,
+        /// Where it is mounted.
+        at: String,
+    },
+    /// The image brings no GRUB 2.
+    #[error(
+        "the image has neither grub-mkconfig nor grub2-mkconfig: put the package grub2-common (rpm: grub2-tools) into it"
+    )]
+    NoGrub,
+    /// The image brings GRUB, but not all of it.
+    #[error("the image has no {what}: put the package {package} into it")]
+    Incomplete {
+        /// What is missing.
+        what: String,
+        /// The package that brings it.
+        package: &'static str,
+    },
+    /// There is no kernel to boot.
+    #[error(
+        "the image has no kernel in /boot (vmlinuz-*): put one into it, such as linux-image-amd64 (rpm: kernel)"
+    )]
+    NoKernel,
+    /// No kernel has an initramfs, without which no root file system is found by UUID.
+    #[error(
+        "no kernel of the image has an initramfs in /boot (kernels: {0}): put initramfs-tools (rpm: dracut) into it"
+    )]
+    NoInitramfs(String),
+    /// No disk can take the UEFI boot loader.
+    #[error("no disk has an EFI system partition: add one to the layout, or set firmware=bios")]
+    NoEsp,
+    /// No disk gets a boot loader.
+    #[error("no disk gets the boot loader: mark one with install_bootloader in the layout")]
+    NoDisk,
+    /// The generated configuration does not find the root file system.
+    #[error(
+        "{file} does not start the kernel with root=UUID={uuid} but with `{found}`: the installed system would not find its root file system"
+    )]
+    WrongRoot {
+        /// The configuration.
+        file: String,
+        /// The UUID that it should name.
+        uuid: String,
+        /// The line that is wrong.
+        found: String,
+    },
+    /// The generated configuration starts nothing.
+    #[error("{0} starts no kernel: look for what grub-mkconfig says in the log")]
+    NoEntry(String),
+    /// A network interface cannot be named like that.
+    #[error("`{mac}` = `{name}` is no pair of a MAC address and an interface's name: correct udevrules")]
+    BadInterface {
+        /// The MAC address.
+        mac: String,
+        /// The name.
+        name: String,
+    },
+}
+
+impl BootError {
+    /// For `map_err`: what was being done to which file.
+    pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { doing, path, source }
+    }
+}
