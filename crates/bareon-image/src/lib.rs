@@ -7,26 +7,31 @@
 //! ```
 //!
 //! [`write`] does the whole of it, [`fetch`] gets a small file. This crate knows no word of bareon: it is told a
-//! URI, a container, a target and what is known of the data. A transport is one file in [`source`], a packing
-//! one file in [`container`].
+//! URI, a container, a target and what is known of the data. A transport is one file in `source`, a packing one
+//! file in `container`.
 //!
-//! Two promises are kept here. *Memory*: buffers come from two pools of fixed size (see
-//! [`pipeline::ceiling`]), whatever the size of the image. *Nothing half done mounts*: the first MiB of the
-//! target is zero from the first write on, and gets its content last, after length and digests were found right
-//! and everything else was flushed.
+//! Two promises are kept here. *Memory*: buffers come from two pools of fixed size (see [`ceiling`]), whatever
+//! the size of the image. *Nothing half done mounts*: the first MiB of the target is zero from the first write
+//! on, and gets its content last, after length and digests were found right and everything else was flushed.
+//!
+//! Until the source is open and its first bytes look like what was announced, the target is not touched.
 
-pub mod container;
+mod container;
 mod digest;
 mod error;
-pub mod pipeline;
+mod feed;
+mod pipeline;
+mod pool;
 mod progress;
 mod request;
-pub mod source;
+mod shared;
+mod source;
 mod target;
+mod unpack;
 
 pub use container::Container;
 pub use error::ImageError;
-pub use pipeline::{fetch, write};
+pub use pipeline::{ceiling, fetch, write};
 pub use progress::{Progress, Silent};
 pub use request::{HttpOptions, Options, Request, Written};
 

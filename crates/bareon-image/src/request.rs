@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::Container;
+use crate::{Container, pool::ALIGN};
 
 /// An image, what is known of it, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +38,18 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The size of a buffer that is used, in bytes.
+    pub(crate) fn buffer(&self) -> usize {
+        self.chunk.clamp(1 << 16, 1 << 24).next_multiple_of(ALIGN)
+    }
+}
+
 /// How a server is talked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// How often in a row a failed request is tried again; 0 = for ever. A connection that brought a MiB or more
-    /// starts the count anew; less than that is no progress, else a server that accepts and drops would be
-    /// asked for ever.
+    /// How often in a row a failed request is tried again; 0 = for ever. Each MiB that came meanwhile starts the
+    /// count anew; less is no progress, else a server that accepts and drops would be asked for ever.
     pub max_retries: u32,
     /// How long nothing may come before the connection is given up; no limit on the whole transfer.
     pub stall: Duration,

@@ -1,6 +1,12 @@
 //! How an image is packed. Each packing is a reader over a reader, in a file of its own.
 
-use std::{fmt, str::FromStr};
+mod gzip;
+
+use std::{
+    fmt,
+    io::{BufRead, Read},
+    str::FromStr,
+};
 
 use crate::ImageError;
 
@@ -37,6 +43,115 @@ impl FromStr for Container {
             "raw" => Ok(Self::Raw),
             "gzip" => Ok(Self::Gzip),
             _ => Err(ImageError::UnknownContainer { name: name.to_owned() }),
+        }
+    }
+}
+
+/// Unpacks what `packed` gives.
+pub fn reader<'a>(container: Container, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+    match container {
+        Container::Raw => Box::new(packed),
+        Container::Gzip => Box::new(gzip::Gunzip::new(packed)),
+    }
+}
+
+/// Looks at the first bytes of a file, of which there are at least six unless it has less.
+///
+/// # Errors
+/// When they are those of a page for people, or of another packing than was announced.
+pub fn check(uri: &str, container: Container, first: &[u8]) -> Result<(), ImageError> {
+    if is_page(first) {
+        return Err(page(uri, first));
+    }
+    let fits = match container {
+        Container::Raw => true,
+        Container::Gzip => first.starts_with(&gzip::MAGIC),
+    };
+    if fits || first.is_empty() {
+        return Ok(());
+    }
+    Err(ImageError::NotPacked { uri: uri.to_owned(), container, looks: looks(first) })
+}
+
+/// The error that a page for people is.
+pub fn page(uri: &str, text: &[u8]) -> ImageError {
+    ImageError::Page { uri: uri.to_owned(), first_line: first_line(text) }
+}
+
+/// Whether it begins like HTML or XML. No file system and no packing does.
+pub fn is_page(first: &[u8]) -> bool {
+    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    ["<!doctype", "<html", "<?xml", "<head", "<!--"]
+        .iter()
+        .any(|start| first.get(..start.len()).is_some_and(|f| f.eq_ignore_ascii_case(start.as_bytes())))
+}
+
+/// What data look like, in words.
+fn looks(first: &[u8]) -> String {
+    const KNOWN: [(&[u8], &str); 8] = [
+        (&gzip::MAGIC, "gzip"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"BZh", "bzip2"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"PK\x03\x04", "zip"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"QFI\xfb", "a qcow2 disk"),
+    ];
+    if let Some((_, name)) = KNOWN.iter().find(|(magic, _)| first.starts_with(magic)) {
+        return (*name).to_owned();
+    }
+    let start = &first[..first.len().min(64)];
+    if start.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
+        return format!("text that begins `{}`", first_line(first));
+    }
+    "raw data".to_owned()
+}
+
+/// The first line that is not blank, as far as it fits into a message.
+fn first_line(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&text[..text.len().min(4096)]);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(container: Container, first: &[u8]) -> String {
+        check("u", container, first).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for container in [Container::Raw, Container::Gzip] {
+            assert_eq!(container.to_string().parse::<Container>().unwrap(), container);
+        }
+        assert!("zstd".parse::<Container>().unwrap_err().to_string().contains("raw and gzip"));
+    }
+
+    #[test]
+    fn pages_are_told_from_images() {
+        for text in ["<!DOCTYPE html>\n<p>", " \n<HTML>", "\u{feff}<?xml version", "<head>"] {
+            let message = refusal(Container::Raw, text.as_bytes());
+            assert!(message.contains("gave a page"), "{message}");
+        }
+        assert!(check("u", Container::Raw, &[0; 512]).is_ok());
+        assert!(check("u", Container::Raw, b"").is_ok());
+        assert!(check("u", Container::Gzip, b"\x1f\x8b\x08\0").is_ok());
+    }
+
+    #[test]
+    fn what_is_not_gzip_is_named() {
+        for (first, name) in [
+            (b"\xfd7zXZ\0".as_slice(), "looks like xz"),
+            (b"\x28\xb5\x2f\xfdabc", "looks like zstd"),
+            (&[0; 2048], "looks like raw data"),
+            (b"404 Not Found\nmore", "looks like text that begins `404 Not Found`"),
+        ] {
+            let message = refusal(Container::Gzip, first);
+            assert!(message.contains(name), "{message}");
         }
     }
 }

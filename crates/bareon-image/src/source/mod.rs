@@ -1,1 +1,116 @@
-//! Where bytes come from.
+//! Where bytes come from. A transport is a [`Source`] in a file of its own, and a line in [`open`].
+
+mod client;
+mod file;
+mod http;
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::{ImageError, Options};
+
+/// A stream of bytes, read from its beginning to its end.
+pub trait Source: Send {
+    /// Its length in bytes, where known.
+    fn length(&self) -> Option<u64>;
+
+    /// Reads some bytes into `buffer`, which is not empty; 0 is the end.
+    ///
+    /// A source that knows its length gives exactly so many bytes, or an error.
+    ///
+    /// # Errors
+    /// When there is no way to go on. Whatever can be tried again was tried before.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ImageError>;
+
+    /// How often it was taken up again after it had broken off.
+    fn resumes(&self) -> u32 {
+        0
+    }
+}
+
+/// Whom a source tells of its troubles, and asks whether to stop.
+pub trait Watch: Send + Sync {
+    /// It tries again, for the `attempt`th time in a row.
+    fn retried(&self, why: &str, attempt: u32);
+
+    /// Whether to give up now.
+    fn stopped(&self) -> bool;
+}
+
+/// Opens what `uri` names.
+///
+/// # Errors
+/// When it is no address, or cannot be opened.
+pub fn open(uri: &str, options: &Options, watch: Arc<dyn Watch>) -> Result<Box<dyn Source>, ImageError> {
+    if uri.starts_with('/') {
+        return Ok(Box::new(file::File::open(uri.as_ref())?));
+    }
+    let bad = |why: String| ImageError::BadUri { uri: shown(uri), why };
+    let url = Url::parse(uri).map_err(|e| bad(e.to_string()))?;
+    match url.scheme() {
+        "file" => {
+            let path = url.to_file_path().map_err(|()| bad("it names a host".to_owned()))?;
+            Ok(Box::new(file::File::open(&path)?))
+        }
+        "http" | "https" => Ok(Box::new(http::Http::open(url, &options.http, watch)?)),
+        scheme => Err(ImageError::Scheme { uri: shown(uri), scheme: scheme.to_owned() }),
+    }
+}
+
+/// `uri` without what may be a secret: a user's name and password, and the query.
+pub fn shown(uri: &str) -> String {
+    let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+    if !url.username().is_empty() || url.password().is_some() {
+        // Only an address without a host refuses these, and it has none of them.
+        let _ = url.set_username("***");
+        let _ = url.set_password(None);
+    }
+    if url.query().is_some() {
+        url.set_query(Some("***"));
+    }
+    url.set_fragment(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Alone;
+
+    impl Watch for Alone {
+        fn retried(&self, _: &str, _: u32) {}
+
+        fn stopped(&self) -> bool {
+            false
+        }
+    }
+
+    fn refusal(uri: &str) -> String {
+        match open(uri, &Options::default(), Arc::new(Alone)) {
+            Ok(_) => panic!("`{uri}` was opened"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn other_transports_are_refused_by_name() {
+        let message = refusal("tftp://server/image.gz");
+        assert!(message.contains("no transport `tftp`; there are file, http and https"), "{message}");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for uri in ["image.img", "", "http://", "file://host/image"] {
+            assert!(refusal(uri).contains("is no address"), "{uri}: {}", refusal(uri));
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(shown("http://me:secret@host/a?sig=secret#x"), "http://***@host/a?***");
+        assert_eq!(shown("https://host/a.gz"), "https://host/a.gz");
+        assert_eq!(shown("/srv/a.gz"), "/srv/a.gz");
+    }
+}

@@ -1,0 +1,73 @@
+//! The HTTP client: who is trusted, and what its errors mean.
+//!
+//! A ramdisk may have no certificates of authorities at all; then those of Mozilla, which are compiled in, are
+//! used. Without them the client could not even be made, and plain HTTP would fail, too.
+
+use std::{error::Error, fs, io, path::Path};
+
+use reqwest::{
+    Certificate,
+    blocking::{Client, ClientBuilder},
+};
+
+use crate::{HttpOptions, ImageError};
+
+/// A client for `uri`, by the system's authorities, `ca_file`, and the proxies of the environment.
+///
+/// # Errors
+/// When `ca_file` cannot be used, or there is no way to make a client.
+pub fn build(uri: &str, options: &HttpOptions) -> Result<Client, ImageError> {
+    // Only the first call of a process has an effect, and any provider that was chosen before will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let own = options.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    let builder = || settings(options);
+    if let Ok(client) = builder().tls_certs_merge(own.clone()).build() {
+        return Ok(client);
+    }
+    tracing::warn!("this system has no certificates of authorities; those compiled in are used");
+    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let built_in = built_in.filter_map(|der| Certificate::from_der(der).ok());
+    let client = builder().tls_certs_only(built_in.chain(own)).build();
+    client.map_err(|source| ImageError::Client { uri: uri.to_owned(), source: source.into() })
+}
+
+fn settings(options: &HttpOptions) -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("bareon-image/", env!("CARGO_PKG_VERSION")))
+        .http1_only()
+        .referer(false)
+        .connect_timeout(options.stall)
+        // For the blocking client this limits the wait for the headers, and then each read; not their sum.
+        .timeout(options.stall)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, ImageError> {
+    let unusable =
+        |source: Box<dyn Error + Send + Sync>| ImageError::CaFile { path: path.to_owned(), source };
+    let pem = fs::read(path).map_err(|e| unusable(e.into()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|e| unusable(e.into()))?;
+    if found.is_empty() { Err(unusable("it holds no certificate".into())) } else { Ok(found) }
+}
+
+/// Whether a request failed because the server's certificate did not convince.
+pub fn distrusts(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// An error and all its causes, on one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<_> = causes(error).map(ToString::to_string).collect();
+    words.dedup();
+    words.join(": ")
+}
+
+/// An I/O error that wraps another speaks by its words, and as its cause names only that one's cause.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let this = next?;
+        let wrapped = this.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| this.source());
+        Some(this)
+    })
+}

@@ -1,0 +1,10 @@
+//! Images written for real: from files and from servers that misbehave, onto files and loop devices.
+
+#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+
+mod data;
+mod device;
+mod http;
+mod server;
+mod support;
+mod system;

@@ -1,0 +1,170 @@
+//! What several tests need: data, requests, a target, somebody who listens.
+
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bareon_image::{Container, HttpOptions, ImageError, Options, Progress, Request, Written};
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+pub const MIB: usize = 1 << 20;
+
+/// Data that do not repeat and hold no zeros at their beginning.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut data = Vec::with_capacity(length + 8);
+    while data.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        data.extend_from_slice(&state.to_le_bytes());
+    }
+    data.truncate(length);
+    data
+}
+
+pub fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+pub fn sha256(data: &[u8]) -> String {
+    hex(&Sha256::digest(data))
+}
+
+pub fn md5(data: &[u8]) -> String {
+    hex(&md5::Md5::digest(data))
+}
+
+/// Short waits, so that failing takes no time.
+pub fn options() -> Options {
+    Options {
+        http: HttpOptions {
+            max_retries: 3,
+            stall: Duration::from_millis(500),
+            retry_delay: Duration::from_millis(1),
+            ca_file: None,
+        },
+        ..Options::default()
+    }
+}
+
+/// A file as a target, full of old data, and a place for a source beside it.
+pub struct Place {
+    pub dir: TempDir,
+    pub target: PathBuf,
+}
+
+pub const OLD: u8 = 0xaa;
+
+impl Place {
+    pub fn with_old_data(length: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        fs::write(&target, vec![OLD; length]).unwrap();
+        Self { dir, target }
+    }
+
+    pub fn source(&self, bytes: &[u8]) -> String {
+        let path = self.dir.path().join("source");
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub fn request(&self, uri: &str, container: Container) -> Request {
+        Request {
+            uri: uri.to_owned(),
+            container,
+            target: self.target.clone(),
+            size: None,
+            md5: None,
+            sha256: None,
+            container_sha256: None,
+        }
+    }
+
+    pub fn content(&self) -> Vec<u8> {
+        fs::read(&self.target).unwrap()
+    }
+
+    pub fn assert_untouched(&self) {
+        assert!(self.content().iter().all(|byte| *byte == OLD), "the target was touched");
+    }
+
+    /// The transfer may have failed before anything was written; then the old data are there.
+    pub fn assert_first_mib_zero_or_untouched(&self) {
+        if self.content().iter().any(|byte| *byte != OLD) {
+            self.assert_first_mib_zero();
+        }
+    }
+
+    pub fn assert_first_mib_zero(&self) {
+        let content = self.content();
+        assert!(content.len() >= MIB);
+        assert!(content[..MIB].iter().all(|byte| *byte == 0), "the first MiB is not zero");
+    }
+}
+
+/// Writes with [`options`] and somebody who remembers.
+pub fn write(request: &Request) -> Result<Written, ImageError> {
+    bareon_image::write(request, &options(), &Listener::default())
+}
+
+/// An error with all its causes, as a program prints it.
+pub fn told(error: &ImageError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Remembers what it is told; may say stop.
+#[derive(Default)]
+pub struct Listener {
+    pub started: Mutex<Vec<(Option<u64>, Option<u64>)>>,
+    pub advanced: Mutex<Vec<(u64, u64)>>,
+    pub chunks: Mutex<Vec<u64>>,
+    pub retried: Mutex<Vec<(String, u32)>>,
+    pub cancel: AtomicBool,
+    pub cancel_on_retry: bool,
+}
+
+impl Progress for Listener {
+    fn started(&self, raw_total: Option<u64>, container_total: Option<u64>) {
+        self.started.lock().unwrap().push((raw_total, container_total));
+    }
+
+    fn advanced(&self, raw: u64, container: u64) {
+        self.advanced.lock().unwrap().push((raw, container));
+    }
+
+    fn chunk(&self, number: u64) {
+        self.chunks.lock().unwrap().push(number);
+    }
+
+    fn retried(&self, why: &str, attempt: u32) {
+        self.retried.lock().unwrap().push((why.to_owned(), attempt));
+        self.cancel.fetch_or(self.cancel_on_retry, Ordering::SeqCst);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::SeqCst)
+    }
+}
