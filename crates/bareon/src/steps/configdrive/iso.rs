@@ -19,7 +19,7 @@ use bareon_host::{Cmd, Runner, xorriso};
 use super::{ConfigDriveError, Rendered};
 use crate::objects::Bytes;
 
-/// The volume label by which cloud-init finds its data source NoCloud.
+/// The volume label by which cloud-init finds its data source `NoCloud`.
 const LABEL: &str = "cidata";
 
 /// The date of all that is on the drive, 2000-01-01 in seconds since 1970: the same input gives

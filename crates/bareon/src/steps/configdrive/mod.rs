@@ -2,13 +2,15 @@
 //!
 //! scheme + templates → [`render`] → [`Rendered`] → [`write`] → an ISO 9660 image labelled `cidata`
 //!
-//! It is cloud-init's data source NoCloud: `user-data`, a MIME multipart of a boothook and a
+//! It is cloud-init's data source `NoCloud`: `user-data`, a MIME multipart of a boothook and a
 //! cloud-config, `meta-data`, and `network-config`. The first three come from Jinja2 templates,
 //! a site's own or ours; the last one from the input alone. Rendering touches nothing but
 //! templates, so that a planner renders and refuses before a disk is written.
 
 mod error;
 mod iso;
+pub mod jinja;
+
 mod mime;
 mod network;
 mod templates;
