@@ -3,7 +3,11 @@
 //! A driver that is part of the program registers itself with `inventory`; one that is installed
 //! on its own is an executable (see [`external`]). Nothing behind a driver knows its format.
 
+pub mod ironic;
 pub mod mistake;
+pub mod nailgun;
+pub mod nailgun_simple;
+pub mod place;
 
 use std::path::Path;
 

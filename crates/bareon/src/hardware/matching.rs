@@ -103,10 +103,11 @@ fn shared_link<'d>(wanted: &Wanted<'_>, disk: &'d BlockDevice) -> Option<&'d str
 }
 
 fn verdict(wanted: &Wanted<'_>, disk: &BlockDevice) -> String {
+    let name = if disk.name() == wanted.name { "though it has the name" } else { "and another name" };
     match shared_link(wanted, disk) {
         Some(link) => format!("has the link {link}"),
-        None if wanted.extra.is_empty() => format!("has no link /dev/{} and another name", wanted.id),
-        None => "has none of the links of `extra` in /dev/disk/by-id, and another name".into(),
+        None if wanted.extra.is_empty() => format!("has no link /dev/{} {name}", wanted.id),
+        None => format!("has none of the links of `extra` in /dev/disk/by-id {name}"),
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
             error.to_string(),
             "several disks of this machine match: /dev/nvme0n1 has the link /dev/disk/by-id/wwn, \
              /dev/nvme1n1 has the link /dev/disk/by-id/wwn, \
-             /dev/sda has none of the links of `extra` in /dev/disk/by-id, and another name"
+             /dev/sda has none of the links of `extra` in /dev/disk/by-id though it has the name"
         );
     }
 

@@ -1,0 +1,203 @@
+//! The metadata of images: a YAML file beside the root image that its builder wrote.
+//!
+//! It comes over the network, so nothing of it is trusted to have the right shape: what is odd is
+//! logged and left out, and the deployment goes on without it.
+
+use serde_json::Value;
+
+use super::document::ImageSource;
+use crate::{
+    drivers::Facts,
+    input,
+    objects::{Image, OperatingSystem},
+};
+
+/// The names of operating systems that the boot loader's step knows.
+const SYSTEMS: [&str; 3] = ["Centos", "Ubuntu", "OperatingSystem"];
+
+/// The metadata, empty where there is none.
+#[derive(Debug, Default)]
+pub struct Metadata(Value);
+
+impl Metadata {
+    /// Fetches and reads the metadata that belongs to the root image.
+    pub fn fetch(images: &[ImageSource], facts: &Facts<'_>) -> Self {
+        let Some(root) = images.iter().find(|image| image.mount == "/") else { return Self::default() };
+        let uri = address(&root.uri);
+        match (facts.image_metadata)(&uri).map(|text| input::parse(&text)) {
+            Some(Ok(value @ Value::Object(_))) => Self(value),
+            Some(Ok(_)) => ignored(&uri, "it holds no keys"),
+            Some(Err(error)) => ignored(&uri, &error.to_string()),
+            None => {
+                tracing::debug!("there is no image metadata at {uri}");
+                Self::default()
+            }
+        }
+    }
+
+    /// The operating system of the root image.
+    pub fn os(&self) -> Option<OperatingSystem> {
+        let os = self.0.get("os")?;
+        let found = || {
+            let name = os.get("name")?.as_str().filter(|name| SYSTEMS.contains(name))?;
+            let (major, minor) = (version(os.get("major")?)?, version(os.get("minor")?)?);
+            Some(OperatingSystem { name: name.into(), major, minor })
+        };
+        let found = found();
+        if found.is_none() {
+            tracing::warn!("image metadata: `os` is left out: it names no system that is known");
+        }
+        found
+    }
+
+    /// An image as the input has it, with what the metadata knows of it.
+    pub fn image(&self, source: &ImageSource, target_device: String) -> Image {
+        let known = self.known(&source.uri);
+        let get = |key: &str| known.and_then(|image| image.get(key)).filter(|value| !value.is_null());
+        let size = get("raw_size").and_then(|size| odd("raw_size", size, size.as_u64()));
+        let text = |key: &str| get(key).and_then(|sum| odd(key, sum, sum.as_str().map(str::to_owned)));
+        Image {
+            uri: source.uri.clone(),
+            target_device,
+            format: source.format.clone(),
+            container: source.container.clone(),
+            size,
+            md5: text("raw_md5"),
+            sha256: text("raw_sha256"),
+            container_sha256: text("container_sha256"),
+        }
+    }
+
+    fn known(&self, uri: &str) -> Option<&Value> {
+        let images = self.0.get("images")?;
+        let Some(images) = images.as_array() else {
+            tracing::warn!("image metadata: `images` is left out: it is no list");
+            return None;
+        };
+        let name = base_name(uri);
+        images.iter().find(|image| image.get("container_name").and_then(Value::as_str) == Some(name))
+    }
+}
+
+fn ignored(uri: &str, why: &str) -> Metadata {
+    tracing::warn!("the image metadata at {uri} is left out: {why}");
+    Metadata::default()
+}
+
+/// `read`, with a line in the log where it is nothing.
+fn odd<T>(key: &str, value: &Value, read: Option<T>) -> Option<T> {
+    if read.is_none() {
+        tracing::warn!("image metadata: `{key}` is left out: {value} is not of its type");
+    }
+    read
+}
+
+/// A part of a version: a number, or a text of digits.
+fn version(value: &Value) -> Option<Value> {
+    match value {
+        Value::Number(_) => Some(value.clone()),
+        Value::String(digits) => digits.parse::<u64>().ok().map(Value::from),
+        _ => None,
+    }
+}
+
+/// Where the metadata lies: in the root image's folder, by its name up to the first dot.
+fn address(uri: &str) -> String {
+    let path = without_query(uri);
+    let name = base_name(uri);
+    let stem = name.split('.').next().unwrap_or_default();
+    format!("{}{stem}.yaml", &path[..path.len() - name.len()])
+}
+
+/// The last part of a URI's path.
+fn base_name(uri: &str) -> &str {
+    let path = without_query(uri);
+    let from = path.find("://").map_or(0, |at| at + 3);
+    match path[from..].rfind('/') {
+        Some(slash) => &path[from + slash + 1..],
+        None if from > 0 => "",
+        None => path,
+    }
+}
+
+fn without_query(uri: &str) -> &str {
+    uri.split(['?', '#']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn image(uri: &str) -> ImageSource {
+        let (format, container) = ("ext4".into(), "gzip".into());
+        ImageSource { path: String::new(), mount: "/".into(), uri: uri.into(), format, container }
+    }
+
+    fn read(text: &str) -> Metadata {
+        let fetch = |_: &str| Some(text.to_owned());
+        let facts = Facts {
+            devices: &[],
+            image_metadata: &fetch,
+            prepare_configdrive: true,
+            configdrive_exists: false,
+        };
+        Metadata::fetch(&[image("http://h/a/i.img.gz")], &facts)
+    }
+
+    #[test]
+    fn metadata_lies_beside_the_image() {
+        for (uri, want) in [
+            ("http://h/a/env_1.img.gz", "http://h/a/env_1.yaml"),
+            ("http://h:80/a/img.img.gz?x=1.2/y#z", "http://h:80/a/img.yaml"),
+            ("file:///var/img.img.gz", "file:///var/img.yaml"),
+            ("images/img.img.gz", "images/img.yaml"),
+            ("img", "img.yaml"),
+            ("http://h/a/", "http://h/a/.yaml"),
+            ("http://h/a/.img.gz", "http://h/a/.yaml"),
+            ("http://h", "http://h.yaml"),
+            ("", ".yaml"),
+        ] {
+            assert_eq!(address(uri), want, "{uri}");
+        }
+    }
+
+    #[test]
+    fn sums_and_sizes_are_taken_from_the_first_image_of_that_name() {
+        let metadata = read(
+            "images:\n- {container_name: i.img.gz, raw_size: 5, raw_sha256: aa, container_sha256: bb}\n\
+             - {container_name: i.img.gz, raw_size: 6, raw_md5: x}\n",
+        );
+        let found = metadata.image(&image("http://h/a/i.img.gz"), "/dev/sda4".into());
+        assert_eq!((found.size, found.md5.as_deref()), (Some(5), None));
+        assert_eq!((found.sha256.as_deref(), found.container_sha256.as_deref()), (Some("aa"), Some("bb")));
+        assert_eq!(metadata.image(&image("http://h/a/j.img.gz"), String::new()).size, None);
+    }
+
+    #[test]
+    fn what_is_odd_is_left_out() {
+        for text in [
+            "",
+            "- a",
+            "a: [1",
+            "images: {a: b}",
+            "images: [7]",
+            "images:\n- {container_name: i.img.gz, raw_size: '12', raw_md5: 5}",
+        ] {
+            let found = read(text).image(&image("http://h/a/i.img.gz"), String::new());
+            assert_eq!((found.size, found.md5), (None, None), "{text}");
+        }
+        for text in [
+            "os: Ubuntu",
+            "os: {}",
+            "os: {name: Debian, major: 8, minor: 2}",
+            "os: {name: Ubuntu, major: 14}",
+            "os: !!python/object/apply:os.getcwd []",
+        ] {
+            assert_eq!(read(text).os(), None, "{text}");
+        }
+        let os = read("os: {name: Centos, major: '6', minor: 5}").os().unwrap();
+        assert_eq!((os.name.as_str(), os.major), ("Centos", json!(6)));
+    }
+}

@@ -1,0 +1,89 @@
+//! `nailgun_simple`: `nailgun` with the partition scheme written out in `partitioning`.
+//!
+//! The scheme is taken as given. The original checked no type in it, so a plan shows odd values as
+//! they stand; a run refuses them, as no tool could be told what they mean.
+
+mod sections;
+
+use serde_json::Value;
+
+use super::{
+    DataDriver, Deployment, Facts, Mistakes, Registered,
+    nailgun::{Identity, Targeted, document, finish, identity, layout::Layout, schema, targets},
+    place::{Place, truthy},
+};
+use crate::objects::{PartitionScheme, partition::Label};
+
+/// The GPT type of an EFI system partition.
+const ESP_GUID: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
+
+/// The driver.
+#[derive(Debug)]
+pub struct NailgunSimple;
+
+inventory::submit! { Registered(&NailgunSimple) }
+
+impl DataDriver for NailgunSimple {
+    fn name(&self) -> &'static str {
+        "nailgun_simple"
+    }
+
+    fn about(&self) -> &'static str {
+        "nailgun with the partition scheme written out in `partitioning`"
+    }
+
+    fn schema(&self) -> Value {
+        schema::nailgun_simple(sections::schema())
+    }
+
+    fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let root = Place::root(document);
+        let base = document::base(&root, &mut mistakes);
+        let identity =
+            if root.value.is_object() { identity(&root, &mut mistakes) } else { Identity::default() };
+        let remedy = "write an object with `parteds`, `mds`, `pvs`, `vgs`, `lvs` and `fss`";
+        let before = mistakes.0.len();
+        let partitioning = root.need_object("partitioning", remedy, &mut mistakes);
+        let read = partitioning.map(|place| sections::read(&place, &mut mistakes)).unwrap_or_default();
+        let mut images = Vec::new();
+        if let (Some(base), true) = (&base, mistakes.0.len() == before) {
+            images = targets(base, &|mount| target(&read.shown, mount), &mut mistakes);
+        }
+        let Some(base) = base.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
+        let layout = Layout { scheme: with_esp(read.scheme), deferred: read.deferred, ..Layout::default() };
+        let mut deployment = finish(&base, Targeted { layout, targets: images }, identity, facts);
+        deployment.skip_partitioning = keeps(&read.shown);
+        deployment.shown_scheme = Some(read.shown);
+        Ok(deployment)
+    }
+}
+
+/// The device of the first file system that is mounted at `mount`.
+fn target(scheme: &Value, mount: &str) -> Option<String> {
+    let fss = scheme.get("fss")?.as_array()?;
+    let fs = fss.iter().find(|fs| fs.get("mount").and_then(Value::as_str) == Some(mount))?;
+    fs.get("device")?.as_str().map(str::to_owned)
+}
+
+/// Whether something is to be kept, so that no disk is partitioned anew.
+fn keeps(scheme: &Value) -> bool {
+    let list =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let partitions = list(scheme, "parteds").into_iter().flat_map(|parted| list(&parted, "partitions"));
+    let others = ["fss", "lvs", "vgs"].into_iter().flat_map(|key| list(scheme, key));
+    partitions.chain(others).any(|element| element.get("keep_data").is_some_and(truthy))
+}
+
+/// The scheme with its EFI system partitions told from the others.
+fn with_esp(mut scheme: PartitionScheme) -> PartitionScheme {
+    for parted in &mut scheme.parteds {
+        for partition in &mut parted.partitions {
+            let flag = |name: &str| partition.flags.iter().any(|flag| flag == name);
+            partition.esp = flag("esp")
+                || (flag("boot") && parted.label == Label::Gpt)
+                || partition.guid.as_deref().is_some_and(|guid| guid.eq_ignore_ascii_case(ESP_GUID));
+        }
+    }
+    scheme
+}
