@@ -5,14 +5,7 @@ use std::{error::Error, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One mistake in the input document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Mistake {
-    /// Where it is, such as `/ks_meta/pm_data/ks_spaces/0/size`.
-    pub path: String,
-    /// What is wrong, with the value, and what to do about it.
-    pub message: String,
-}
+use crate::drivers::Mistake;
 
 /// What ended a run before its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,7 +48,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         for mistake in &self.mistakes {
-            write!(f, "\n  {}: {}", mistake.path, mistake.message)?;
+            write!(f, "\n  {mistake}")?;
         }
         Ok(())
     }

@@ -5,17 +5,27 @@
 //! called with an [`Invocation`] and a [`Context`], and what came of it is told: on standard error,
 //! in the log, in the report, and as the exit status.
 
+mod args;
+mod config;
 pub mod failure;
+mod generate;
+mod ironic_callback;
+mod log;
 pub mod options;
 mod output;
 pub mod progress;
 pub mod report;
+mod run;
+mod settings;
+mod signals;
+mod syslog;
 pub mod value;
 
 use std::path::PathBuf;
 
-pub use failure::{Failure, Mistake};
+pub use failure::Failure;
 pub use options::Settings;
+pub use run::main;
 
 /// What the program is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +40,6 @@ pub enum Command {
     Schema,
     /// To list the data drivers.
     Drivers,
-    /// To tell Ironic that the ramdisk is up.
-    IronicCallback,
 }
 
 /// A part of provisioning that can run alone.
@@ -85,8 +93,3 @@ impl Context {
 
 /// What the command line calls once all is set up.
 pub type App = fn(&Invocation, &Context) -> Result<(), Failure>;
-
-/// Does what `arguments` (the program's name first) say, by means of `app`.
-pub fn main(_arguments: impl IntoIterator<Item = std::ffi::OsString>, _app: App) -> std::process::ExitCode {
-    std::process::ExitCode::from(255)
-}

@@ -6,7 +6,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::value::{EfiBootOrder, Firmware, Kind, LogFormat, Setting};
+use super::{
+    syslog::Facility,
+    value::{EfiBootOrder, Firmware, Kind, LogFormat, Setting},
+};
 
 /// What is known of an option.
 #[derive(Debug, Clone, Copy)]
@@ -118,18 +121,18 @@ options! {
         input_data_file: PathBuf = "/tmp/provision.json", "The input document, YAML or JSON.";
         input_data: Option<String> = "", "The input document itself, in place of a file.";
         debug: bool = "false", "Log everything: each command, its outputs, each MiB written.";
-        verbose: bool = "false", "Log what is done at level INFO; this is the default.";
+        verbose: bool = "true", "Log what is done, not warnings and errors alone.";
         log_file: Option<PathBuf> = "", "File that the log is appended to, in place of standard error.";
         report: Option<PathBuf> = "", "File that a report of the run is written to, as JSON.";
         firmware: Firmware = "auto", "Firmware that the boot loader is installed for; auto: the one that booted this system.";
-        prepare_configdrive: bool = "true", "Make the config drive; if not, the one at config_drive_path is used as it is.";
+        prepare_configdrive: bool = "true", "Make the config drive; if not, the one at `config_drive_path` is used as it is.";
     }
     Logging {
-        log_dir: Option<PathBuf> = "", "Directory for a log file named after the program, where log_file is not given.";
+        log_dir: Option<PathBuf> = "", "Directory for a log file named after the program, where `log_file` is not given.";
         log_format: LogFormat = "text", "How the log is written: lines of text, or one JSON object per line.";
         use_stderr: bool = "false", "Log to standard error beside the log file.";
         use_syslog: bool = "false", "Log to syslog, too.";
-        syslog_log_facility: String = "LOG_USER", "Facility of the records that go to syslog.";
+        syslog_log_facility: Facility = "LOG_USER", "Facility of the records that go to syslog.";
     }
     Transfer {
         http_max_retries: u64 = "30", "How often a request is tried again; 0 is for ever.";

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -56,18 +56,12 @@ impl Bars {
     pub fn image(&self, name: &str, total: Option<u64>) -> Image {
         let bar = self.multi.as_ref().map(|multi| {
             let bar = multi.add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
-            let template = match total {
-                Some(_) => "  {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
-                None => "  {msg} {spinner} {bytes} {bytes_per_sec}",
-            };
-            bar.set_style(
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
+            bar.set_style(style(total.is_some()));
             bar.set_message(name.to_owned());
             bar
         });
-        let told = Mutex::new(Told { at: Instant::now(), tenth: 0 });
-        Image { name: name.to_owned(), total, bar, begun: Instant::now(), told }
+        let told = Mutex::new(Told { total, at: Instant::now(), tenth: 0 });
+        Image { name: name.to_owned(), bar, begun: Instant::now(), told }
     }
 
     /// Does `work`, which writes to standard error, while no bar is shown there.
@@ -97,15 +91,15 @@ impl Drop for Stage {
 #[derive(Debug)]
 pub struct Image {
     name: String,
-    total: Option<u64>,
     bar: Option<ProgressBar>,
     begun: Instant,
     told: Mutex<Told>,
 }
 
-/// What was last told of an image.
+/// What is known, and was last told, of an image.
 #[derive(Debug)]
 struct Told {
+    total: Option<u64>,
     at: Instant,
     tenth: u64,
 }
@@ -115,19 +109,52 @@ impl Image {
     pub fn at(&self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);
-        } else if self.due(bytes, Instant::now()) {
-            tracing::info!("{}", line(&self.name, bytes, self.total, self.begun.elapsed()));
+        } else if let Some(news) = self.news(bytes, Instant::now()) {
+            tracing::info!("{news}");
         }
     }
 
-    fn due(&self, bytes: u64, now: Instant) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let tenth = self.total.map_or(0, |total| percent(bytes, total) / PERCENT);
-        let due = tenth > told.tenth || now.duration_since(told.at) >= INTERVAL;
-        if due {
-            *told = Told { at: now, tenth };
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The line for the log, where one is due.
+    fn news(&self, bytes: u64, now: Instant) -> Option<String> {
+        let mut told = self.told();
+        let tenth = told.total.map_or(0, |total| percent(bytes, total) / PERCENT);
+        if tenth <= told.tenth && now.duration_since(told.at) < INTERVAL {
+            return None;
         }
-        due
+        (told.at, told.tenth) = (now, tenth);
+        Some(line(&self.name, bytes, told.total, now.duration_since(self.begun)))
+    }
+}
+
+impl bareon_image::Progress for Image {
+    fn started(&self, raw_total: Option<u64>, _container_total: Option<u64>) {
+        let Some(total) = raw_total else { return };
+        self.told().total = Some(total);
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_style(style(true));
+        }
+    }
+
+    fn advanced(&self, raw: u64, _container: u64) {
+        self.at(raw);
+    }
+
+    fn chunk(&self, number: u64) {
+        // Callers count these lines in the log.
+        tracing::debug!("Next chunk: {number}");
+    }
+
+    fn retried(&self, why: &str, attempt: u32) {
+        tracing::warn!("{}: {why}; trying again ({attempt})", self.name);
+    }
+
+    fn cancelled(&self) -> bool {
+        bareon_host::runner::cancelled()
     }
 }
 
@@ -137,6 +164,15 @@ impl Drop for Image {
             bar.finish_and_clear();
         }
     }
+}
+
+fn style(total_known: bool) -> ProgressStyle {
+    let template = if total_known {
+        "  {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left"
+    } else {
+        "  {msg} {spinner} {bytes} {bytes_per_sec}"
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn percent(bytes: u64, total: u64) -> u64 {
@@ -176,12 +212,13 @@ mod tests {
     fn a_line_is_due_at_each_tenth_and_after_some_time() {
         let image = Bars::new(false).image("i", Some(1000));
         let now = Instant::now();
-        assert!(!image.due(99, now));
-        assert!(image.due(100, now));
-        assert!(!image.due(199, now));
-        assert!(image.due(350, now));
-        assert!(image.due(351, now + INTERVAL));
-        assert!(!image.due(352, now + INTERVAL));
+        let due = |bytes, at| image.news(bytes, at).is_some();
+        assert!(!due(99, now));
+        assert!(due(100, now));
+        assert!(!due(199, now));
+        assert!(due(350, now));
+        assert!(due(351, now + INTERVAL));
+        assert!(!due(352, now + INTERVAL));
     }
 
     #[test]

@@ -194,6 +194,11 @@ impl Report {
     }
 }
 
+/// The JSON schema of a [`Document`].
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Document)
+}
+
 impl Document {
     /// Writes the report to `path`, under another name first.
     ///
@@ -248,4 +253,56 @@ fn millis(time: Duration) -> u64 {
 
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use bareon_host::{Tool, runner};
+
+    use super::*;
+
+    #[test]
+    fn a_report_holds_what_was_done_and_fits_its_schema() {
+        let report = Report::new(vec!["bareon-provision".into()]);
+        let step = report.step_started("partition", "write the table of /dev/sda");
+        let cmd = Tool::Sfdisk.cmd().arg("/dev/sda");
+        let failed =
+            CommandError::Failed { cmd: cmd.to_string(), status: runner::status(1), stderr: "no".into() };
+        let observer = report.observer();
+        let output = Output { status: 0, stdout: "done".into(), stderr: String::new() };
+        observer(&cmd, Duration::from_millis(5), Ok(&output));
+        observer(&cmd, Duration::from_millis(5), Err(&failed));
+        report.step_ended(step, Some("failed".into()));
+        report.image(Image { uri: "http://a/i".into(), bytes: 1, ..Image::default() });
+        let error = Failure::new("failed");
+        let document = report.finish(End::Failure { error, signal: Some("SIGTERM".into()) });
+
+        assert_eq!(document.commands[0].status, Some(0));
+        assert_eq!((document.commands[1].status, document.commands[1].stderr.as_str()), (Some(1), "no"));
+        assert_eq!(document.commands[1].line, "sfdisk /dev/sda");
+        assert!(document.steps[0].ms.is_some());
+        let json = serde_json::to_value(&document).unwrap();
+        assert_eq!(json["end"]["signal"], "SIGTERM");
+        let schema = serde_json::to_value(schema()).unwrap();
+        assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&json), "{json:#}");
+        assert_eq!(serde_json::from_value::<Document>(json).unwrap(), document);
+    }
+
+    #[test]
+    fn a_report_takes_the_place_of_an_older_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.json");
+        fs::write(&path, "old").unwrap();
+        Report::new(Vec::new()).finish(End::Success).write(&path).unwrap();
+        let document: Document = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(document.end, End::Success);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_a_long_output_the_end_is_kept() {
+        let text = format!("{}é{}", "a".repeat(100), "b".repeat(TAIL - 1));
+        assert_eq!(tail(&text), "b".repeat(TAIL - 1));
+        assert_eq!(tail("short"), "short");
+    }
 }

@@ -1,0 +1,317 @@
+//! Arguments: what they may be, and what they were.
+//!
+//! The flags come from the table of [`options`](super::options). Every command takes all of them,
+//! so that they may stand before and after its name; the ones after it win. oslo.config took
+//! `--log_file` and `--log-file` alike, and callers mix the two: arguments are brought to one
+//! spelling before they are read. A program that was called by one of the original's names does
+//! what that one did.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use clap::{Arg, ArgAction, ArgMatches, builder::ValueParser, error::ErrorKind};
+use clap_complete::Shell;
+
+use super::{
+    Command, Stage,
+    options::{Group, OPTIONS, Opt},
+    settings::{Flag, Given},
+    value::Kind,
+};
+
+/// The program's name in usage, manual and completions.
+pub const PROGRAM: &str = "bareon-provision";
+
+/// The names under which the program does one command.
+const NAMES: [(&str, &str); 5] = [
+    ("bareon-partition", "partition"),
+    ("bareon-configdrive", "configdrive"),
+    ("bareon-copyimage", "copyimage"),
+    ("bareon-bootloader", "bootloader"),
+    ("bareon-ironic-callback", "ironic-callback"),
+];
+
+/// What the arguments say.
+#[derive(Debug, Clone)]
+pub struct Called {
+    /// The name that the program was called by.
+    pub program: String,
+    /// What to do.
+    pub task: Task,
+    /// Values for options.
+    pub given: Given,
+    /// Hardware recorded elsewhere.
+    pub hardware: Option<PathBuf>,
+    /// Image metadata recorded elsewhere.
+    pub image_metadata: Option<PathBuf>,
+    /// Whether the answer is to be JSON.
+    pub json: bool,
+}
+
+/// What the program was called for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Something that the application does.
+    App(Command),
+    /// To tell Ironic that the ramdisk is up; the file is the kernel's command line.
+    IronicCallback(PathBuf),
+    /// To print a completion script.
+    Completions(Shell),
+    /// To print the manual page.
+    Man,
+    /// To print a sample configuration.
+    Sample,
+}
+
+/// All commands and options.
+pub fn command() -> clap::Command {
+    let mut root = with_options(clap::Command::new(PROGRAM))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Provisions the machine it runs on from one input document")
+        .long_about(
+            "Provisions the machine it runs on from one input document. Without a command it does all: \
+             partitions, config drive, images and boot loader. Every option can also be given in the \
+             environment (BAREON_LOG_FILE for --log-file) and in the configuration file (log_file); flags come \
+             before the environment, and that before the file. Booleans are turned off by --no and their \
+             name, such as --nodebug.",
+        )
+        .disable_help_subcommand(true)
+        .subcommand_value_name("COMMAND");
+    for (name, about) in COMMANDS {
+        root = root.subcommand(with_options(clap::Command::new(*name)).about(*about));
+    }
+    let path = Arg::new("kernel-command-line")
+        .long("kernel-command-line")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .default_value("/proc/cmdline")
+        .hide(true);
+    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(clap::value_parser!(Shell));
+    root.mut_subcommand("ironic-callback", |command| command.arg(path))
+        .mut_subcommand("completions", |command| command.arg(shell))
+}
+
+const COMMANDS: &[(&str, &str)] = &[
+    ("partition", "Make partitions and file systems"),
+    ("configdrive", "Make the config drive"),
+    ("copyimage", "Write the images, and the config drive where there is one"),
+    ("bootloader", "Install the boot loader"),
+    ("plan", "Show what a run would do, and touch nothing"),
+    ("hardware", "Show the block devices as input documents are matched to them"),
+    ("schema", "Print the JSON schema of the data driver's input"),
+    ("drivers", "List the data drivers"),
+    ("ironic-callback", "Tell Ironic that this ramdisk is up"),
+    ("completions", "Print a completion script for a shell"),
+    ("man", "Print the manual page"),
+    ("sample", "Print a sample configuration file"),
+];
+
+fn with_options(mut command: clap::Command) -> clap::Command {
+    command = command.args_override_self(true).arg(
+        Arg::new("config-file")
+            .long("config-file")
+            .value_name("PATH")
+            .value_parser(clap::value_parser!(PathBuf))
+            .action(ArgAction::Append)
+            .help("Configuration file, in place of /etc/bareon/bareon.conf; of several, later ones win"),
+    );
+    let switch = |name: &'static str, help| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let file = |name: &'static str, help| {
+        let parser = clap::value_parser!(PathBuf);
+        Arg::new(name).long(name).value_name("PATH").value_parser(parser).help(help)
+    };
+    command = command
+        .arg(switch("dry-run", "Show what would be done, and touch nothing; the same as the command plan"))
+        .arg(switch("json", "Answer in JSON (plan, hardware, schema, drivers)"))
+        .arg(file("hardware", "Plan for the hardware in this file, which `hardware --json` recorded"))
+        .arg(file("image-metadata", "Plan with this image metadata, in place of the server's"));
+    for opt in OPTIONS {
+        command = command.args(flags(opt));
+    }
+    command
+}
+
+/// The flag of an option; for a boolean the one that turns it off, too.
+fn flags(opt: &'static Opt) -> Vec<Arg> {
+    let hidden = opt.group == Group::Unused;
+    let mut arg = Arg::new(opt.name)
+        .long(opt.flag())
+        .help(help(opt))
+        .hide(hidden)
+        .hide_short_help(opt.group != Group::Everyday);
+    if opt.group != Group::Everyday {
+        arg = arg.help_heading(opt.group.heading());
+    }
+    match opt.name {
+        "debug" => arg = arg.short('d'),
+        "verbose" => arg = arg.short('v'),
+        _ => {}
+    }
+    match opt.kind {
+        Kind::Bool => {
+            let off = Arg::new(off_id(opt)).long(format!("no{}", opt.flag())).action(ArgAction::SetTrue);
+            let off = off.hide(true).overrides_with(opt.name);
+            vec![arg.action(ArgAction::SetTrue).overrides_with(off_id(opt)), off]
+        }
+        Kind::Choice(words) if words.len() <= 4 => {
+            let words = words.join("|");
+            vec![arg.value_name(words).value_parser(ValueParser::string())]
+        }
+        kind => vec![arg.value_name(kind.placeholder()).value_parser(ValueParser::string())],
+    }
+}
+
+/// What an option does and what it is when nobody says.
+pub fn help(opt: &Opt) -> String {
+    let help = opt.help.trim_end_matches('.');
+    match (opt.kind, opt.default) {
+        (_, "") | (Kind::Bool, "false") => help.to_owned(),
+        (Kind::Bool, _) => format!("{help} [default; off by --no{}]", opt.flag()),
+        (_, default) => format!("{help} [default: {default}]"),
+    }
+}
+
+fn off_id(opt: &Opt) -> String {
+    format!("no {}", opt.name)
+}
+
+/// Reads the arguments, the program's name first, and the variables that begin with `BAREON_`.
+///
+/// # Errors
+/// When they are wrong, and when only help or the version is asked for: the error says it all.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Called, clap::Error> {
+    let (program, arguments) = normalise(arguments);
+    let matches = command().try_get_matches_from(arguments)?;
+    let mut called = Called {
+        program,
+        task: Task::App(Command::Run(Stage::All)),
+        given: Given { environment: environment(variables), ..Given::default() },
+        hardware: None,
+        image_metadata: None,
+        json: false,
+    };
+    if called.given.config_files.is_empty()
+        && let Some((_, path)) = called.given.environment.iter().find(|(name, _)| name == CONFIG_VARIABLE)
+        && !path.is_empty()
+    {
+        called.given.config_files.push(path.into());
+    }
+    called.given.environment.retain(|(name, _)| name != CONFIG_VARIABLE);
+    let named_by_environment = called.given.config_files.len();
+    let mut dry_run = collect(&matches, &mut called);
+    if let Some((name, inner)) = matches.subcommand() {
+        called.task = task(name, inner);
+        dry_run |= collect(inner, &mut called);
+    }
+    if called.given.config_files.len() > named_by_environment {
+        called.given.config_files.drain(..named_by_environment);
+    }
+    if dry_run && let Task::App(Command::Run(stage)) = called.task {
+        called.task = Task::App(Command::Plan(stage));
+    }
+    check(&called, dry_run)?;
+    Ok(called)
+}
+
+/// Names the configuration file in the environment.
+const CONFIG_VARIABLE: &str = "BAREON_CONFIG_FILE";
+
+fn task(name: &str, matches: &ArgMatches) -> Task {
+    let path = |id| matches.get_one::<PathBuf>(id).cloned().unwrap_or_default();
+    match name {
+        "partition" => Task::App(Command::Run(Stage::Partition)),
+        "configdrive" => Task::App(Command::Run(Stage::ConfigDrive)),
+        "copyimage" => Task::App(Command::Run(Stage::CopyImage)),
+        "bootloader" => Task::App(Command::Run(Stage::BootLoader)),
+        "plan" => Task::App(Command::Plan(Stage::All)),
+        "hardware" => Task::App(Command::Hardware),
+        "schema" => Task::App(Command::Schema),
+        "drivers" => Task::App(Command::Drivers),
+        "ironic-callback" => Task::IronicCallback(path("kernel-command-line")),
+        "completions" => Task::Completions(*matches.get_one("shell").unwrap_or(&Shell::Bash)),
+        "man" => Task::Man,
+        _ => Task::Sample,
+    }
+}
+
+/// Takes over what stands before, or after, the command's name; whether `--dry-run` does.
+fn collect(matches: &ArgMatches, called: &mut Called) -> bool {
+    for opt in OPTIONS {
+        let mut flag = |value: String| called.given.flags.push(Flag { name: opt.name, value });
+        if opt.kind == Kind::Bool {
+            if matches.get_flag(opt.name) {
+                flag("true".into());
+            } else if matches.get_flag(&off_id(opt)) {
+                flag("false".into());
+            }
+        } else if let Some(value) = matches.get_one::<String>(opt.name) {
+            flag(value.clone());
+        }
+    }
+    let files = matches.get_many::<PathBuf>("config-file").into_iter().flatten().cloned();
+    called.given.config_files.extend(files);
+    let path = |id| matches.get_one::<PathBuf>(id).cloned();
+    called.hardware = path("hardware").or(called.hardware.take());
+    called.image_metadata = path("image-metadata").or(called.image_metadata.take());
+    called.json |= matches.get_flag("json");
+    matches.get_flag("dry-run")
+}
+
+/// Refuses what would be ignored: who gives `--hardware` without `plan` must not get a run.
+fn check(called: &Called, dry_run: bool) -> Result<(), clap::Error> {
+    let plans = matches!(called.task, Task::App(Command::Plan(_)));
+    let runs = matches!(called.task, Task::App(Command::Run(_)) | Task::IronicCallback(_));
+    let message = if !plans && (called.hardware.is_some() || called.image_metadata.is_some()) {
+        "--hardware and --image-metadata only go with the command plan, or with --dry-run"
+    } else if runs && called.json {
+        "--json only goes with the commands plan, hardware, schema and drivers, or with --dry-run"
+    } else if dry_run && matches!(called.task, Task::IronicCallback(_)) {
+        "ironic-callback has no --dry-run"
+    } else {
+        return Ok(());
+    };
+    Err(command().error(ErrorKind::ArgumentConflict, message))
+}
+
+fn environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let ours = variables.into_iter().map(|(name, value)| (text(name), text(value)));
+    let mut ours: Vec<_> = ours.filter(|(name, _)| name.starts_with("BAREON_")).collect();
+    ours.sort();
+    ours
+}
+
+/// The name that the program was called by, and the arguments in one spelling.
+fn normalise(arguments: impl IntoIterator<Item = OsString>) -> (String, Vec<OsString>) {
+    let mut arguments = arguments.into_iter();
+    let path = arguments.next().unwrap_or_default();
+    let name = Path::new(&path).file_name().unwrap_or(OsStr::new(PROGRAM)).to_string_lossy().into_owned();
+    let mut normal = vec![PROGRAM.into()];
+    normal.extend(NAMES.iter().find(|(program, _)| *program == name).map(|(_, command)| (*command).into()));
+    let mut options = true;
+    for argument in arguments {
+        options &= argument != "--";
+        normal.push(if options { dashed(argument) } else { argument });
+    }
+    (name, normal)
+}
+
+/// A long option with dashes for the underscores of its name; its value stays as it is.
+fn dashed(argument: OsString) -> OsString {
+    if !argument.as_bytes().starts_with(b"--") {
+        return argument;
+    }
+    let mut bytes = argument.into_vec();
+    for byte in bytes.iter_mut().take_while(|byte| **byte != b'=') {
+        if *byte == b'_' {
+            *byte = b'-';
+        }
+    }
+    OsString::from_vec(bytes)
+}

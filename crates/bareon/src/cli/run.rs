@@ -1,0 +1,189 @@
+//! One run: from the arguments to the exit status.
+//!
+//! The statuses are those of the original: 0, 255 for any failure with `Unexpected error` and the
+//! reason on standard error, 2 for wrong usage. A panic is a failure like any other: what was
+//! mounted is unmounted while the stack unwinds, and the report is written.
+
+use std::{
+    any::Any,
+    env,
+    ffi::OsString,
+    io::{self, IsTerminal},
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    process::ExitCode,
+};
+
+use super::{
+    App, Command, Context, Failure, Invocation, Settings,
+    args::{self, Called, Task},
+    generate, ironic_callback,
+    log::{FAILURE, Log},
+    output,
+    progress::Bars,
+    report::{End, Report},
+    settings::{self, CONFIG_FILE, Resolved, SettingsError},
+    signals,
+};
+
+/// The status of a failure.
+const FAILED: u8 = 255;
+
+/// The status of wrong usage.
+const USAGE: u8 = 2;
+
+/// Does what `arguments` (the program's name first) say, by means of `app`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, app: App) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let called = match args::parse(arguments.clone(), env::vars_os()) {
+        Ok(called) => called,
+        Err(answer) => {
+            // Also help and version; a reader that went away is no failure.
+            let _ = answer.print();
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    let json = called.json;
+    match perform(called, redacted(&arguments), app) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ended::Usage(message)) => {
+            output::complain(&format!("error: {message}\n\nFor more information, try '--help'."));
+            ExitCode::from(USAGE)
+        }
+        Err(Ended::Failed(failure)) => {
+            if json {
+                // Standard error says the same, should standard output be gone.
+                let _ = output::print(&format!("{}\n", serde_json::json!({ "error": failure })));
+            }
+            output::complain(&format!("Unexpected error\n{failure}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// How a run ended that did not succeed.
+enum Ended {
+    Usage(String),
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn perform(called: Called, command_line: Vec<String>, app: App) -> Result<(), Ended> {
+    match called.task {
+        Task::Completions(shell) => Ok(output::print(&generate::completions(shell))?),
+        Task::Man => Ok(output::print(&generate::man()?)?),
+        Task::Sample => Ok(output::print(&generate::sample())?),
+        Task::App(command) => {
+            let (settings, bars) = set_up(&called)?;
+            let Called { hardware, image_metadata, json, .. } = called;
+            let invocation = Invocation { command, settings, hardware, image_metadata, json };
+            if matches!(command, Command::Run(_)) {
+                let version = env!("CARGO_PKG_VERSION");
+                tracing::info!("{} {version}, called as {}", args::PROGRAM, command_line.join(" "));
+            }
+            let context = Context { report: Report::new(command_line), bars };
+            Ok(reported(&invocation, &context, app)?)
+        }
+        Task::IronicCallback(ref kernel_command_line) => {
+            let (settings, _) = set_up(&called)?;
+            Ok(logged(ironic_callback::run(kernel_command_line, &settings).map_err(Failure::from))?)
+        }
+    }
+}
+
+/// Makes the settings, starts the log and catches signals.
+fn set_up(called: &Called) -> Result<(Settings, Bars), Ended> {
+    let resolved = settings::resolve(&called.given, Path::new(CONFIG_FILE));
+    let Resolved { settings, warnings, remarks } = match resolved {
+        Err(error @ SettingsError::Wrong { usage: true, .. }) => return Err(Ended::Usage(error.to_string())),
+        other => other?,
+    };
+    let bars = Bars::new(io::stderr().is_terminal());
+    Log::new(&settings, &called.program, &bars)?.install();
+    panic::set_hook(Box::new(|info| tracing::error!("{info}")));
+    signals::catch()?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    for remark in remarks {
+        tracing::debug!("{remark}");
+    }
+    Ok((settings, bars))
+}
+
+/// Calls the application and writes the report, however that ended.
+fn reported(invocation: &Invocation, context: &Context, app: App) -> Result<(), Failure> {
+    let result = panic::catch_unwind(AssertUnwindSafe(|| app(invocation, context)));
+    let result = logged(result.unwrap_or_else(|payload| Err(panicked(payload.as_ref()))));
+    let Some(path) = &invocation.settings.report else { return result };
+    let end = match &result {
+        Ok(()) => End::Success,
+        Err(error) => End::Failure { error: error.clone(), signal: signals::received().map(str::to_owned) },
+    };
+    let written = context
+        .report
+        .finish(end)
+        .write(path)
+        .map_err(|error| Failure::new(format!("writing the report {}: {error}", path.display())));
+    // The first error wins, the later one is logged.
+    let written = logged(written);
+    result.and(written)
+}
+
+fn logged(result: Result<(), Failure>) -> Result<(), Failure> {
+    if let Err(failure) = &result {
+        tracing::error!(target: FAILURE, "Unexpected error: {failure}");
+    }
+    result
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> Failure {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    Failure::new(format!(
+        "internal error: {text}; this is a fault of the program, please report it with its log"
+    ))
+}
+
+/// The command line without the value of `input_data`, which may hold passwords.
+fn redacted(arguments: &[OsString]) -> Vec<String> {
+    const HIDDEN: &str = "(not shown)";
+    let mut shown = Vec::new();
+    let mut hide = false;
+    for argument in arguments {
+        let argument = argument.to_string_lossy().into_owned();
+        let (name, value) = argument.split_once('=').map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
+        let secret = name.replace('_', "-") == "--input-data";
+        shown.push(match (hide, secret, value) {
+            (true, _, _) => HIDDEN.into(),
+            (false, true, Some(_)) => format!("{name}={HIDDEN}"),
+            _ => argument.clone(),
+        });
+        hide = !hide && secret && value.is_none();
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_on_the_command_line_is_not_shown() {
+        let shown = |line: &[&str]| redacted(&line.iter().map(OsString::from).collect::<Vec<_>>()).join(" ");
+        assert_eq!(shown(&["p", "--input-data", "s3cret", "plan"]), "p --input-data (not shown) plan");
+        assert_eq!(shown(&["p", "--input_data=s3=cret", "-d"]), "p --input_data=(not shown) -d");
+        assert_eq!(shown(&["p", "--input_data_file", "f"]), "p --input_data_file f");
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_with_its_message() {
+        let payload = panic::catch_unwind(|| std::panic::panic_any("broken")).unwrap_err();
+        assert!(panicked(payload.as_ref()).message.starts_with("internal error: broken; "));
+    }
+}
