@@ -14,6 +14,9 @@ pub fn add(env: &mut Environment) {
     env.add_filter("float", float);
     env.add_filter("sort", sort);
     env.add_filter("indent", indent);
+    env.add_filter("escape", escape);
+    env.add_filter("e", escape);
+    env.add_filter("forceescape", |value: &Value| escaped(&value.to_string()));
     env.add_filter("tojson", tojson);
     env.add_filter("yaml", yaml);
     env.add_filter("string", string);
@@ -127,6 +130,26 @@ fn indent(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
         out.push_str(line);
     }
     Ok(out)
+}
+
+/// For HTML, once.
+fn escape(value: &Value) -> Value {
+    if value.is_safe() { value.clone() } else { escaped(&value.to_string()) }
+}
+
+fn escaped(text: &str) -> Value {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    Value::from_safe_string(out)
 }
 
 fn tojson(value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {

@@ -14,7 +14,7 @@ use std::error::Error as _;
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, escape_formatter,
-    value::{Serde, Value, ValueKind},
+    value::{Rest, Serde, Value, ValueKind},
 };
 use serde_json::Map;
 
@@ -58,7 +58,7 @@ fn environment() -> Environment<'static> {
     env.add_test("sequence", |value: &Value| {
         matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Undefined)
     });
-    env.add_function("cycler", minijinja_contrib::globals::cycler);
+    env.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.to_vec()));
     env.add_function("joiner", minijinja_contrib::globals::joiner);
     // It prints all that a template is given, passwords too; Jinja2 has no such function.
     env.remove_global("debug");
