@@ -1,6 +1,8 @@
 //! Config drives as other programs see them: cloud-init, Python's mail and YAML readers, blkid,
 //! and xorriso reading back what it, or genisoimage, wrote.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     fs,
     io::Write,
@@ -172,11 +174,11 @@ fn values_reach_cloud_init_as_they_are() {
 #[test]
 fn cloud_init_takes_our_cloud_config_without_a_warning() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("cloud-config");
+    let path = dir.path().join("cloud-config");
     for (node, rendered) in nodes() {
         let Some(message) = look(&rendered) else { return };
-        fs::write(&file, message["parts"][1]["text"].as_str().unwrap()).unwrap();
-        let args = ["schema", "--config-file", file.to_str().unwrap()];
+        fs::write(&path, message["parts"][1]["text"].as_str().unwrap()).unwrap();
+        let args = ["schema", "--config-file", path.to_str().unwrap()];
         let Some((fine, text)) = ask("cloud-init", &args, "") else {
             return skipped("cloud-init schema", "cloud-init");
         };
@@ -193,8 +195,8 @@ fn the_network_reaches_each_kind_of_system() {
     let network = render("debian", |_| {}).network_config.unwrap();
     let wrapped: String =
         std::iter::once("network:\n".to_owned()).chain(network.lines().map(|l| format!("  {l}\n"))).collect();
-    let file = dir.path().join("network-config");
-    fs::write(&file, wrapped).unwrap();
+    let path = dir.path().join("network-config");
+    fs::write(&path, wrapped).unwrap();
     for (distribution, kind, written, expected) in [
         ("debian", "networkd", "systemd/network/10-cloud-init-eth0.network", "Gateway=10.20.0.1"),
         ("debian", "eni", "network/interfaces.d/50-cloud-init", "address 10.20.0.3/24"),
@@ -202,9 +204,9 @@ fn the_network_reaches_each_kind_of_system() {
         ("centos", "sysconfig", "sysconfig/network-scripts/ifcfg-eth0", "GATEWAY=10.20.0.1"),
     ] {
         let out = dir.path().join(kind);
-        let (file, out_name) = (file.to_str().unwrap(), out.to_str().unwrap());
+        let (from, to) = (path.to_str().unwrap(), out.to_str().unwrap());
         let mac = "ens3,08:00:27:79:da:80";
-        let args = ["devel", "net-convert", "-p", file, "-k", "yaml", "-d", out_name];
+        let args = ["devel", "net-convert", "-p", from, "-k", "yaml", "-d", to];
         let args = [&args[..], &["-D", distribution, "-O", kind, "-m", mac]].concat();
         let Some((fine, text)) = ask("cloud-init", &args, "") else {
             return skipped("cloud-init devel net-convert", "cloud-init");

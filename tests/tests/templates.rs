@@ -3,6 +3,8 @@
 //! A site's templates were written for Jinja2, so that is the measure. Where Jinja2 refuses a
 //! snippet, so must we. The snippets stand in `templates/snippets.txt`, with `%%` lines between.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     io::Write,
     process::{Command, Stdio},

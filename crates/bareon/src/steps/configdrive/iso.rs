@@ -169,3 +169,65 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ConfigD
     let path = path.to_path_buf();
     move |source| ConfigDriveError::Io { doing, path, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use bareon_host::Script;
+
+    use super::*;
+
+    fn rendered() -> Rendered {
+        Rendered { user_data: "u".into(), meta_data: "m".into(), network_config: None }
+    }
+
+    #[test]
+    fn the_command_of_a_plan_names_where_it_reads_and_writes() {
+        let shown =
+            commands(&Script::default(), Path::new("/tmp/config-drive.img"), &staging(Path::new("/tmp")));
+        let shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            ["SOURCE_DATE_EPOCH=946684800 xorriso -as mkisofs -quiet -V cidata -J -R -uid 0 -gid 0 \
+              -o /tmp/config-drive.img.unfinished /tmp/bareon-config-drive"]
+        );
+    }
+
+    #[test]
+    fn nobody_else_can_read_what_is_laid_out() {
+        let tmp = tempfile::tempdir().unwrap();
+        let staging = staging(tmp.path());
+        lay_out(&rendered(), &staging).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(&staging), 0o700);
+        assert_eq!(mode(&staging.join("user-data")), 0o600);
+        assert!(!staging.join("network-config").exists());
+        clear(&staging).unwrap();
+        assert!(!staging.exists());
+    }
+
+    #[test]
+    fn a_command_that_fails_leaves_nothing() {
+        let tmp = tempfile::tempdir().unwrap();
+        let path = tmp.path().join("drive");
+        let line = commands(&Script::default(), &path, &staging(tmp.path()))[0].to_string();
+        let host = Script::default().fails(&line, 5, "no space left on device");
+        let error = write(&host, &rendered(), &path, tmp.path(), Bytes(1 << 20)).unwrap_err();
+        assert!(matches!(error, ConfigDriveError::Command(_)), "{error}");
+        assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_not_followed() {
+        let tmp = tempfile::tempdir().unwrap();
+        let elsewhere = tmp.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("user-data"), "precious").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, staging(tmp.path())).unwrap();
+        let path = tmp.path().join("drive");
+        let error = write(&Script::default(), &rendered(), &path, tmp.path(), Bytes(1 << 20)).unwrap_err();
+        assert!(matches!(error, ConfigDriveError::Io { .. }), "{error}");
+        assert_eq!(fs::read_to_string(elsewhere.join("user-data")).unwrap(), "precious");
+    }
+}

@@ -75,3 +75,55 @@ fn encoded(text: &str) -> (&'static str, String) {
     body.push('\n');
     ("base64", body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> String {
+        multipart(&[Part { kind: "cloud-config", name: "c.yaml", text }])
+    }
+
+    #[test]
+    fn plain_text_stays_readable() {
+        let message = one("#cloud-config\nhostname: n\n");
+        let (head, rest) = message.split_once("\n\n--===").unwrap();
+        assert!(head.starts_with("Content-Type: multipart/mixed; boundary=\"==="), "{head}");
+        let (boundary, part) = rest.split_once("===\n").unwrap();
+        assert_eq!(
+            part,
+            format!(
+                "Content-Type: text/cloud-config; charset=\"utf-8\"\n\
+                 MIME-Version: 1.0\n\
+                 Content-Transfer-Encoding: 7bit\n\
+                 Content-Disposition: attachment; filename=\"c.yaml\"\n\
+                 \n\
+                 #cloud-config\nhostname: n\n\
+                 \n--==={boundary}===--\n"
+            )
+        );
+    }
+
+    #[test]
+    fn text_that_would_not_survive_is_base64() {
+        for text in ["nöde", "a\r\nb", "\0", &"x".repeat(999)] {
+            let message = one(text);
+            assert!(message.contains("\nContent-Transfer-Encoding: base64\n"), "{text}");
+            let body = message.split("\n\n").nth(2).unwrap();
+            assert!(body.lines().all(|line| line.len() <= 76), "{body}");
+            let decoded = BASE64_STANDARD.decode(body.replace('\n', "")).unwrap();
+            assert_eq!(decoded, text.as_bytes());
+        }
+        assert!(one(&"x".repeat(998)).contains("7bit"));
+    }
+
+    #[test]
+    fn the_boundary_follows_the_content() {
+        assert_eq!(one("a"), one("a"));
+        assert_ne!(one("a").lines().next(), one("b").lines().next());
+        // The text of a message within a message does not end it.
+        let inner = one("a");
+        let boundary = inner.lines().next().unwrap().split('"').nth(1).unwrap();
+        assert!(!one(&inner).lines().next().unwrap().contains(boundary));
+    }
+}
