@@ -45,7 +45,7 @@ pub fn private_namespace() -> io::Result<()> {
     Ok(())
 }
 
-/// A line of `/proc/self/mountinfo`.
+/// A line of `/proc/thread-self/mountinfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
     /// Major and minor number of the device; btrfs gives one that no device has.
@@ -56,7 +56,7 @@ pub struct Mounted {
     pub source: String,
 }
 
-/// Reads `/proc/self/mountinfo`; see proc(5).
+/// Reads `/proc/thread-self/mountinfo`; see proc(5).
 pub fn parse_mountinfo(text: &str) -> Vec<Mounted> {
     text.lines()
         .filter_map(|line| {
@@ -76,7 +76,7 @@ pub fn parse_mountinfo(text: &str) -> Vec<Mounted> {
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn mounted_at(device: &str) -> io::Result<Option<String>> {
-    let table = parse_mountinfo(&fs::read_to_string("/proc/self/mountinfo")?);
+    let table = parse_mountinfo(&fs::read_to_string("/proc/thread-self/mountinfo")?);
     let number =
         fs::metadata(device).map(|meta| (nix::libc::major(meta.rdev()), nix::libc::minor(meta.rdev())));
     let number = number.ok().map(|(major, minor)| (u64::from(major), u64::from(minor)));
@@ -95,7 +95,7 @@ pub fn mounted_at(device: &str) -> io::Result<Option<String>> {
 /// When `/proc` cannot be read.
 pub fn is_mounted(dir: &Path) -> io::Result<bool> {
     let dir = fs::canonicalize(dir)?;
-    let table = parse_mountinfo(&fs::read_to_string("/proc/self/mountinfo")?);
+    let table = parse_mountinfo(&fs::read_to_string("/proc/thread-self/mountinfo")?);
     Ok(table.iter().any(|mounted| Path::new(&mounted.dir) == dir))
 }
 

@@ -53,7 +53,8 @@ impl<'h> Target<'h> {
     /// # Errors
     /// When it is mounted somewhere already, or mount(8) fails.
     pub fn mount(&mut self, device: &str, inside: &str, fs_type: &str) -> Result<(), BootError> {
-        let at = mount::mounted_at(device).map_err(BootError::file("reading", "/proc/self/mountinfo"))?;
+        let at =
+            mount::mounted_at(device).map_err(BootError::file("reading", "/proc/thread-self/mountinfo"))?;
         if let Some(at) = at {
             return Err(BootError::Mounted { device: device.into(), at });
         }

@@ -1,0 +1,189 @@
+//! The boot loader's step on a loop device, with a real Debian: needs root, loop devices and
+//! mmdebstrap (once; the tree is kept in `$BAREON_CACHE`, `~/.cache/bareon` where that is not set).
+//! What is missing is said, and the test skipped.
+#![expect(clippy::disallowed_methods, reason = "a test sets its machine up with the tools themselves")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bareon::steps::bootloader::{
+    self, Boot, BootDisk, BootError, BootOrder, Family, Firmware, Mount, defaults,
+};
+use bareon_host::{System, mount};
+
+const PACKAGES: &str =
+    "linux-image-cloud-amd64,grub-pc-bin,grub2-common,e2fsprogs,initramfs-tools,systemd-sysv,udev";
+
+/// Runs a shell's line and gives its output; panics with all that it said where it fails.
+fn sh(line: &str) -> String {
+    let output = Command::new("sh").args(["-euc", line]).output().expect("sh");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Why this cannot run here.
+fn missing() -> Option<&'static str> {
+    let has = |line: &str| Command::new("sh").args(["-c", line]).output().is_ok_and(|o| o.status.success());
+    [
+        ("test $(id -u) = 0", "root"),
+        ("losetup -f", "loop devices"),
+        ("command -v partx && command -v sfdisk && command -v mkfs.ext4", "partx, sfdisk, mkfs.ext4"),
+        ("command -v mmdebstrap", "mmdebstrap"),
+    ]
+    .into_iter()
+    .find_map(|(check, what)| (!has(check)).then_some(what))
+}
+
+/// A Debian with a kernel and GRUB, as a tar file.
+fn debian() -> PathBuf {
+    let cache = std::env::var("BAREON_CACHE").unwrap_or_else(|_| {
+        format!("{}/.cache/bareon", std::env::var("HOME").unwrap_or_else(|_| "/root".into()))
+    });
+    fs::create_dir_all(&cache).expect("the cache's directory");
+    let tar = Path::new(&cache).join("bootloader-bookworm.tar");
+    if !tar.exists() {
+        let new = tar.with_extension("new");
+        sh(&format!(
+            "mmdebstrap --variant=minbase --format=tar --include={PACKAGES} --dpkgopt='path-exclude=/usr/share/doc/*' \
+             --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' bookworm {0} && mv {0} {1}",
+            new.display(),
+            tar.display()
+        ));
+    }
+    tar
+}
+
+/// A disk in a file with a partition for GRUB and one with a Debian; detached at the end.
+struct Disk {
+    dir: tempfile::TempDir,
+    name: String,
+}
+
+impl Disk {
+    fn with_debian(tar: &Path) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("disk");
+        let image = file.display();
+        sh(&format!("truncate -s 2G {image}"));
+        sh(&format!(
+            "printf 'label: gpt\\nsize=24M,type=21686148-6449-6E6F-744E-656564454649\\ntype=linux\\n' | sfdisk -q {image}"
+        ));
+        let name = sh(&format!("losetup -f --show {image}"));
+        let disk = Self { dir, name };
+        // Not every kernel reads the table by itself, and nodes of the file before may still be there.
+        sh(&format!("partx -u {}", disk.name));
+        let mounted = disk.dir.path().join("fill");
+        fs::create_dir(&mounted).expect("a directory");
+        sh(&format!(
+            "mkfs.ext4 -q {0} && mount {0} {1} && tar -xf {2} -C {1} --numeric-owner && umount {1}",
+            disk.root(),
+            mounted.display(),
+            tar.display()
+        ));
+        disk
+    }
+
+    fn root(&self) -> String {
+        format!("{}p2", self.name)
+    }
+
+    fn uuid(&self) -> String {
+        sh(&format!("blkid -p -o value -s UUID {}", self.root()))
+    }
+
+    /// Does something with the mounted system, as a shell whose directory is its root.
+    fn inside(&self, line: &str) -> String {
+        let mounted = self.dir.path().join("look");
+        fs::create_dir_all(&mounted).expect("a directory");
+        let mounted = mounted.display();
+        sh(&format!("mount {} {mounted}; (cd {mounted}; {line}); umount {mounted}", self.root()))
+    }
+
+    fn boot(&self, params: &str) -> Boot {
+        let root = Mount { device: self.root(), mount: "/".into(), fs_type: "xfs".into(), image: true };
+        Boot {
+            target: self.dir.path().join("target"),
+            mounts: vec![root],
+            swaps: Vec::new(),
+            disks: vec![BootDisk { disk: self.name.clone(), esp: None }],
+            firmware: Firmware::Bios,
+            efi_boot_order: BootOrder::Keep,
+            efivars: false,
+            kernel_params: params.into(),
+            grub_version: 2,
+            grub_timeout: 3,
+            fix_udev_net_rules: true,
+            udev_rules: vec![("52:54:00:12:34:56".into(), "lan0".into())],
+            udev_rules_dir: "/etc/udev/rules.d".into(),
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let line = format!("partx -d {0}; losetup -d {0}", self.name);
+        let _ = Command::new("sh").args(["-c", &line]).output();
+    }
+}
+
+#[test]
+fn a_debian_is_made_bootable_and_left_unmounted() {
+    if let Some(what) = missing() {
+        eprintln!("SKIPPED: no {what} here");
+        return;
+    }
+    mount::private_namespace().expect("mounts of our own");
+    let disk = Disk::with_debian(&debian());
+    // A script of the image that leaves a process behind whenever it is read, and a link that would
+    // lead into this system; both are to do no harm.
+    let marker = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos().to_string();
+    let marker = &marker[..12];
+    disk.inside(&format!(
+        "echo '(setsid sleep {marker} >/dev/null 2>&1 &)' >> etc/default/grub; ln -sfn /tmp/{marker} etc/fstab; \
+         mkdir -p etc/default/grub.d; echo 'GRUB_TIMEOUT=77' > etc/default/grub.d/50-cloud.cfg"
+    ));
+
+    let params = "net.ifnames=0 console=ttyS0,115200 price=$HOME&x a=\"b c\"";
+    let boot = disk.boot(params);
+    let report = bootloader::run(&System::default(), &boot).expect("a boot loader");
+
+    assert_eq!(report.family, Family::Debian);
+    assert_eq!(report.installed, [disk.name.clone()]);
+    assert_eq!(report.kernels.len(), 1);
+    assert!(report.warnings.iter().any(|w| w.contains("holds ext4, the layout says xfs")), "{report:?}");
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
+    assert!(!mounts.contains(&*disk.dir.path().to_string_lossy()), "left mounted: {mounts}");
+    let left = sh(&format!("pgrep -fx 'sleep {marker}' || true"));
+    assert_eq!(left, "", "a process of the image still runs");
+
+    let uuid = disk.uuid();
+    let cfg = disk.inside("cat boot/grub/grub.cfg");
+    let kernel = cfg.lines().find(|line| line.trim_start().starts_with("linux")).expect("a kernel");
+    assert!(kernel.contains(&format!("root=UUID={uuid} ro")), "{kernel}");
+    assert!(kernel.contains("price=\\$HOME\\&x a=\"b c\""), "{kernel}");
+    assert!(cfg.contains("set timeout=3") && !cfg.contains("set timeout=77"));
+    assert!(cfg.contains("serial --unit=0 --speed=115200") && cfg.contains("terminal_input console serial"));
+    assert!(!Path::new("/tmp").join(marker).exists(), "a link led out of the image");
+    let fstab = disk.inside(&format!("cat tmp/{marker}"));
+    assert_eq!(fstab, report.fstab.trim());
+    assert!(fstab.ends_with(&format!("UUID={uuid} / ext4 errors=remount-ro 0 1")), "{fstab}");
+    assert!(disk.inside("cat etc/udev/rules.d/70-persistent-net.rules").contains("NAME=\"lan0\""));
+    let mbr = fs::read(&disk.name).map(|bytes| bytes[..512].to_vec()).expect("the first sector");
+    assert!(mbr.windows(4).any(|bytes| bytes == b"GRUB"), "no boot sector");
+    sh(&format!("e2fsck -fn {}", disk.root()));
+
+    // Once more over the first, with other parameters; then without the modules, which is refused.
+    let again = Boot { kernel_params: "quiet".into(), ..disk.boot("") };
+    bootloader::run(&System::default(), &again).expect("a boot loader once more");
+    let defaults = disk.inside(&format!("cat .{} .{}", defaults::FILE, defaults::LAST));
+    assert_eq!(defaults.matches("GRUB_CMDLINE_LINUX='quiet'").count(), 2, "{defaults}");
+    disk.inside("rm -r usr/lib/grub/i386-pc");
+    let error = bootloader::run(&System::default(), &again).expect_err("modules are missing");
+    assert!(matches!(error, BootError::Incomplete { package: "grub-pc-bin", .. }), "{error}");
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
+    assert!(!mounts.contains(&*disk.dir.path().to_string_lossy()), "left mounted: {mounts}");
+}
