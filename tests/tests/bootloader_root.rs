@@ -152,7 +152,7 @@ fn a_debian_is_made_bootable_and_left_unmounted() {
     let report = bootloader::run(&System::default(), &boot).expect("a boot loader");
 
     assert_eq!(report.family, Family::Debian);
-    assert_eq!(report.installed, [disk.name.clone()]);
+    assert_eq!(report.installed, std::slice::from_ref(&disk.name));
     assert_eq!(report.kernels.len(), 1);
     assert!(report.warnings.iter().any(|w| w.contains("holds ext4, the layout says xfs")), "{report:?}");
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");

@@ -25,6 +25,7 @@ pub mod defaults;
 pub mod efi;
 pub mod error;
 pub mod family;
+pub mod found;
 pub mod fstab;
 pub mod grub_cfg;
 pub mod inroot;
@@ -149,6 +150,34 @@ pub struct Boot {
     pub udev_rules: Vec<(String, String)>,
     /// Where udev's rules lie in the installed system.
     pub udev_rules_dir: PathBuf,
+}
+
+impl Boot {
+    /// The disks that have an EFI system partition to fill.
+    fn esps(&self) -> impl Iterator<Item = (&str, &Esp)> {
+        let disks = self.disks.iter().filter(|_| self.firmware.uefi());
+        disks.filter_map(|disk| Some((disk.disk.as_str(), disk.esp.as_ref()?)))
+    }
+
+    /// What is mounted for the whole step: the EFI system partitions are mounted in their turn.
+    fn plain_mounts(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter().filter(|mount| !self.esps().any(|(_, esp)| esp.device == mount.device))
+    }
+
+    /// All devices, each once.
+    fn devices(&self) -> impl Iterator<Item = &str> {
+        let esps = self.esps().map(|(_, esp)| esp.device.as_str());
+        self.plain_mounts()
+            .map(|mount| mount.device.as_str())
+            .chain(esps)
+            .chain(self.swaps.iter().map(String::as_str))
+    }
+
+    /// Where the installed system mounts `device`; nowhere for swap.
+    fn mount_point(&self, device: &str) -> Option<String> {
+        let mount = self.mounts.iter().find(|mount| mount.device == device).map(|mount| mount.mount.clone());
+        mount.or_else(|| self.esps().any(|(_, esp)| esp.device == device).then(|| fstab::ESP.to_owned()))
+    }
 }
 
 /// What was done.

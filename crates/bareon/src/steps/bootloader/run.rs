@@ -5,9 +5,11 @@ use std::path::Path;
 use bareon_host::{Cmd, Runner, Tool, blkid, grub, mount};
 
 use super::{
-    Boot, BootError, BootReport, Esp, Family, Mount, bls, defaults,
+    Boot, BootError, BootReport, Family, Mount, bls, defaults,
     efi::{self, Loader, Source},
-    family, fstab, grub_cfg,
+    family,
+    found::Found,
+    fstab, grub_cfg,
     inroot::Root,
     nvram,
     target::{BOUND, Target},
@@ -19,7 +21,12 @@ use super::{
 /// those of the layout, and udev to have named the devices.
 pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
     let root = boot.target.as_path();
-    let within = |inside: &str| root.join(inside.trim_start_matches('/'));
+    let within = |inside: &str| {
+        inside
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .fold(root.to_path_buf(), |path, part| path.join(part))
+    };
     let mut cmds: Vec<_> = boot.devices().map(blkid::probe).collect();
     cmds.extend(boot.plain_mounts().map(|m| mount::mount(&m.device, &within(&m.mount), &m.fs_type)));
     cmds.extend(BOUND.map(|dir| mount::bind(dir, &within(dir))));
@@ -89,77 +96,6 @@ fn refuse(boot: &Boot) -> Result<(), BootError> {
         return Err(BootError::NoEsp);
     }
     Ok(())
-}
-
-impl Boot {
-    /// The disks that have an EFI system partition to fill.
-    fn esps(&self) -> impl Iterator<Item = (&str, &Esp)> {
-        let disks = self.disks.iter().filter(|_| self.firmware.uefi());
-        disks.filter_map(|disk| Some((disk.disk.as_str(), disk.esp.as_ref()?)))
-    }
-
-    /// What is mounted for the whole step: the EFI system partitions are mounted in their turn.
-    fn plain_mounts(&self) -> impl Iterator<Item = &Mount> {
-        self.mounts.iter().filter(|mount| !self.esps().any(|(_, esp)| esp.device == mount.device))
-    }
-
-    /// All devices, each once.
-    fn devices(&self) -> impl Iterator<Item = &str> {
-        let esps = self.esps().map(|(_, esp)| esp.device.as_str());
-        self.plain_mounts()
-            .map(|mount| mount.device.as_str())
-            .chain(esps)
-            .chain(self.swaps.iter().map(String::as_str))
-    }
-}
-
-/// What lies on the devices.
-struct Found(Vec<(String, fstab::Entry, Option<String>)>);
-
-impl Found {
-    fn probe(host: &dyn Runner, boot: &Boot) -> Result<Self, BootError> {
-        let mut found = Vec::new();
-        for device in boot.devices() {
-            let mount = boot.mount_point(device);
-            let probed = blkid::parse_probe(&host.run(&blkid::probe(device))?.stdout);
-            let place = || mount.clone().unwrap_or_else(|| "swap".into());
-            let fs_type = probed
-                .fs_type
-                .ok_or_else(|| BootError::NoFileSystem { device: device.into(), mount: place() })?;
-            let uuid = probed.uuid.ok_or_else(|| BootError::NoUuid { device: device.into() })?;
-            found.push((device.to_owned(), fstab::Entry { uuid, mount, fs_type }, probed.partuuid));
-        }
-        Ok(Self(found))
-    }
-
-    fn entry(&self, device: &str) -> Result<&fstab::Entry, BootError> {
-        let found = self.0.iter().find(|(name, ..)| name == device);
-        found.map(|(_, entry, _)| entry).ok_or_else(|| BootError::NoUuid { device: device.into() })
-    }
-
-    fn partuuid(&self, device: &str) -> Option<String> {
-        let found = self.0.iter().find(|(name, ..)| name == device);
-        found.and_then(|(_, _, partuuid)| partuuid.as_ref()).map(|guid| guid.to_lowercase())
-    }
-
-    /// The lines of fstab: of several EFI system partitions, the first one only.
-    fn fstab(&self) -> String {
-        let mut entries: Vec<fstab::Entry> = Vec::new();
-        for (_, entry, _) in &self.0 {
-            if entry.mount.is_none() || !entries.iter().any(|other| other.mount == entry.mount) {
-                entries.push(entry.clone());
-            }
-        }
-        fstab::fstab(&entries)
-    }
-}
-
-impl Boot {
-    /// Where the installed system mounts `device`; nowhere for swap.
-    fn mount_point(&self, device: &str) -> Option<String> {
-        let mount = self.mounts.iter().find(|mount| mount.device == device).map(|mount| mount.mount.clone());
-        mount.or_else(|| self.esps().any(|(_, esp)| esp.device == device).then(|| fstab::ESP.to_owned()))
-    }
 }
 
 fn ask(root: &Path) -> Cmd {
@@ -309,4 +245,183 @@ fn enter_nvram(host: &dyn Runner, boot: &Boot, id: &str, loaders: &[Loader], rep
     report.warnings.push(format!(
         "no entry was made in NVRAM ({reason}): the machine boots by the fallback path EFI/BOOT/BOOTX64.EFI"
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bareon_host::Script;
+
+    use super::*;
+    use crate::steps::bootloader::{BootDisk, BootOrder, Esp, Firmware};
+
+    const ENV: &str =
+        "/usr/bin/env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+    /// What an image of Debian would have mounted at `target`; its programs are not run.
+    fn debian() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        for file in [
+            "usr/sbin/grub-install",
+            "usr/sbin/grub-mkconfig",
+            "usr/lib/grub/i386-pc/moddep.lst",
+            "usr/lib/grub/x86_64-efi/moddep.lst",
+            "boot/vmlinuz-6.1.0-9-amd64",
+            "boot/initrd.img-6.1.0-9-amd64",
+            "dev/disk/by-uuid/r-o-o-t",
+        ] {
+            root.write(file, "").unwrap();
+        }
+        root.write("etc/os-release", "ID=debian\n").unwrap();
+        root.write("boot/grub/grub.cfg", "linux /vmlinuz root=UUID=r-o-o-t ro\n").unwrap();
+        dir
+    }
+
+    fn boot(target: &Path, firmware: Firmware) -> Boot {
+        let mount = |device: &str, mount: &str, fs_type: &str| Mount {
+            device: device.into(),
+            mount: mount.into(),
+            fs_type: fs_type.into(),
+            image: mount == "/",
+        };
+        let disk = |disk: &str| BootDisk {
+            disk: disk.into(),
+            esp: Some(Esp { device: format!("{disk}2"), number: 2 }),
+        };
+        Boot {
+            target: target.into(),
+            mounts: vec![mount("/dev/vdx3", "/", "ext4"), mount("/dev/vdx5", "/var/my log", "xfs")],
+            swaps: vec!["/dev/vdx4".into()],
+            disks: vec![disk("/dev/vdx"), disk("/dev/vdy")],
+            firmware,
+            efi_boot_order: BootOrder::Keep,
+            efivars: false,
+            kernel_params: "quiet".into(),
+            grub_version: 2,
+            grub_timeout: 5,
+            fix_udev_net_rules: true,
+            udev_rules: Vec::new(),
+            udev_rules_dir: "/etc/udev/rules.d".into(),
+        }
+    }
+
+    /// A machine that answers `lines`; what of blkid lies on the devices stands in it as well.
+    fn answering(lines: &str) -> Script {
+        lines.lines().fold(Script::default(), |host, line| {
+            let answer = match line.strip_prefix("blkid -p -o export ") {
+                Some("/dev/vdx2") => "TYPE=vfat\nUUID=E-1\nPART_ENTRY_UUID=AB\n",
+                Some("/dev/vdx3") => "TYPE=ext4\nUUID=r-o-o-t\n",
+                Some("/dev/vdx4") => "TYPE=swap\nUUID=s-w-a-p\n",
+                Some("/dev/vdx5") => "TYPE=xfs\nUUID=v-a-r\n",
+                Some(_) => "TYPE=vfat\nUUID=E-2\n",
+                None => "",
+            };
+            host.ok(line, answer)
+        })
+    }
+
+    /// `text` with the directory, the chroot and the shell's script written out.
+    fn expected(target: &Path, text: &str) -> String {
+        let target = target.display().to_string();
+        text.replace("ASK", &format!("sh -c '{}'", defaults::ASK.replace('\'', r"'\''")))
+            .replace("IN ", &format!("chroot TARGET {ENV} "))
+            .replace("TARGET", &target)
+    }
+
+    const BOTH: &str = "blkid -p -o export /dev/vdx3\n\
+        blkid -p -o export /dev/vdx5\n\
+        blkid -p -o export /dev/vdx2\n\
+        blkid -p -o export /dev/vdy2\n\
+        blkid -p -o export /dev/vdx4\n\
+        mount -t ext4 /dev/vdx3 TARGET\n\
+        mount -t xfs /dev/vdx5 'TARGET/var/my log'\n\
+        mount --bind /dev TARGET/dev\n\
+        mount --bind /proc TARGET/proc\n\
+        mount --bind /sys TARGET/sys\n\
+        mount --bind /run TARGET/run\n\
+        IN ASK\n\
+        blkid -c /dev/null -o device -t UUID=r-o-o-t\n\
+        IN grub-install --target=i386-pc --recheck /dev/vdx\n\
+        IN grub-install --target=i386-pc --recheck /dev/vdy\n\
+        mount -t vfat /dev/vdx2 TARGET/boot/efi\n\
+        IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --bootloader-id=debian\n\
+        IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --removable\n\
+        umount TARGET/boot/efi\n\
+        mount -t vfat /dev/vdy2 TARGET/boot/efi\n\
+        IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --bootloader-id=debian\n\
+        IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --removable\n\
+        umount TARGET/boot/efi\n\
+        IN grub-mkconfig -o /boot/grub/grub.cfg\n\
+        umount TARGET/run\n\
+        umount TARGET/sys\n\
+        umount TARGET/proc\n\
+        umount TARGET/dev\n\
+        umount 'TARGET/var/my log'\n\
+        umount TARGET";
+
+    #[test]
+    fn both_boot_loaders_go_onto_each_disk() {
+        let dir = debian();
+        let host = answering(&expected(dir.path(), BOTH));
+        let report = run(&host, &boot(dir.path(), Firmware::Both)).unwrap();
+        assert_eq!(report.installed, ["/dev/vdx", "/dev/vdy", "/dev/vdx2", "/dev/vdy2"]);
+        assert_eq!(report.kernels, ["6.1.0-9-amd64"]);
+        assert!(report.warnings[0].contains("this system was not booted by UEFI"), "{:?}", report.warnings);
+        let fstab = fs::read_to_string(dir.path().join("etc/fstab")).unwrap();
+        assert!(
+            fstab.ends_with(
+                "UUID=r-o-o-t / ext4 errors=remount-ro 0 1\n\
+                 UUID=v-a-r /var/my\\040log xfs defaults 0 0\n\
+                 UUID=E-1 /boot/efi vfat umask=0077,nofail 0 2\n\
+                 UUID=s-w-a-p none swap sw 0 0\n"
+            ),
+            "{fstab}"
+        );
+    }
+    #[test]
+    fn a_plan_shows_what_runs() {
+        let dir = debian();
+        let shown = commands(&boot(dir.path(), Firmware::Both), Family::Debian);
+        let shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
+        // Whether another device has the root's UUID can be asked only when it is known.
+        let runs = expected(dir.path(), BOTH);
+        let runs: Vec<_> = runs.lines().filter(|line| !line.contains("-t UUID=")).collect();
+        assert_eq!(shown, runs);
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_mounted() {
+        let dir = debian();
+        let text = expected(dir.path(), BOTH);
+        let until = text.lines().position(|line| line.ends_with("--recheck /dev/vdy"));
+        let until = until.unwrap();
+        let mut host = answering(&text.lines().take(until).collect::<Vec<_>>().join("\n"));
+        host = host.fails(
+            text.lines().nth(until).unwrap(),
+            1,
+            "grub-install: error: unable to identify a filesystem.",
+        );
+        for line in text.lines().skip_while(|line| !line.ends_with("/run") || !line.starts_with("umount")) {
+            host = host.ok(line, "");
+        }
+        let error = run(&host, &boot(dir.path(), Firmware::Both)).unwrap_err().to_string();
+        assert!(error.contains("unable to identify a filesystem"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_boot_is_refused_before_anything_runs() {
+        let host = Script::default();
+        let refused = |change: fn(&mut Boot)| {
+            let mut boot = boot(Path::new("/nowhere"), Firmware::Uefi);
+            change(&mut boot);
+            run(&host, &boot).unwrap_err()
+        };
+        assert!(matches!(refused(|boot| boot.grub_version = 1), BootError::Version(1)));
+        assert!(matches!(refused(|boot| boot.mounts.reverse()), BootError::NoRoot));
+        assert!(matches!(refused(|boot| boot.disks.clear()), BootError::NoDisk));
+        let without = refused(|boot| boot.disks.iter_mut().for_each(|disk| disk.esp = None));
+        assert!(matches!(without, BootError::NoEsp));
+    }
 }
