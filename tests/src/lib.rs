@@ -1,1 +1,3 @@
-//! x
+//! What needs more than one crate, root or a virtual machine to be tested.
+
+pub mod vm;

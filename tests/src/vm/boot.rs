@@ -1,0 +1,108 @@
+//! A machine that boots from its own disk, and is asked what runs there, over ssh.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    machine::{Machine, Running},
+    process::{self, Result},
+};
+
+/// A boot to ssh takes about a minute; one that takes this long hangs.
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// A pair of keys for ssh.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// The file with the private key.
+    pub file: PathBuf,
+    /// The line for `authorized_keys`.
+    pub public: String,
+}
+
+impl Key {
+    /// Makes a new pair in `dir`.
+    ///
+    /// # Errors
+    /// When `ssh-keygen` fails.
+    pub fn generate(dir: &Path) -> Result<Self> {
+        let file = dir.join("id_ed25519");
+        process::output(
+            process::command("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", "vm-test", "-f"])
+                .arg(&file),
+        )?;
+        let public = fs::read_to_string(file.with_extension("pub"))?.trim().to_owned();
+        Ok(Self { file, public })
+    }
+}
+
+/// A machine that has booted and lets us in.
+pub struct Booted {
+    /// The machine.
+    pub running: Running,
+    /// The port of this machine's loopback that leads to its ssh.
+    pub port: u16,
+    /// How long it took until ssh answered.
+    pub took: Duration,
+    key: Key,
+}
+
+/// Switches `machine` on and waits until ssh lets the owner of `key` in. The console is kept as `NAME.console`.
+///
+/// # Errors
+/// When the machine ends or does not let us in; the error shows the end of its console.
+pub fn boot(machine: &Machine, name: &str, key: &Key) -> Result<Booted> {
+    let (running, port) = machine.start(&machine.dir.join(format!("{name}.console")))?;
+    let mut booted = Booted { running, port, took: Duration::ZERO, key: key.clone() };
+    let mut last = String::new();
+    while booted.running.age() < LIMIT {
+        if let Some(status) = booted.running.status()? {
+            return Err(format!("QEMU ended with {status}\n{}", booted.running.said()).into());
+        }
+        match booted.ask("true") {
+            Ok(_) => {
+                booted.took = booted.running.age();
+                return Ok(booted);
+            }
+            Err(e) => last = e.to_string(),
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    Err(format!("no login after {LIMIT:?}: {last}\n{}", booted.running.said()).into())
+}
+
+impl Booted {
+    /// Runs `script` in `sh` as root of the machine and answers what it wrote.
+    ///
+    /// # Errors
+    /// When it cannot be run, or fails.
+    pub fn ask(&self, script: &str) -> Result<String> {
+        let mut ssh = process::command("ssh");
+        ssh.args(self.options()).args([
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=30",
+            "-o",
+            "LogLevel=ERROR",
+        ]);
+        process::output(ssh.arg("root@127.0.0.1").arg(script))
+    }
+
+    /// The command line that logs in.
+    pub fn login(&self) -> String {
+        format!("ssh {} root@127.0.0.1", self.options().join(" "))
+    }
+
+    fn options(&self) -> Vec<String> {
+        let key = self.key.file.display();
+        let line =
+            format!("-i {key} -p {} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null", self.port);
+        line.split(' ').map(String::from).collect()
+    }
+}

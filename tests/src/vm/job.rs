@@ -1,0 +1,128 @@
+//! A job: what a machine in the ramdisk is to do, and what came of it.
+//!
+//! The script runs in `sh` with two functions of ours: `provision [ARGUMENT…]` runs the program on the document, with its
+//! log in `/out/log` and its report in `/out/report.json`, and `nothing_left` fails unless the target is unmounted and
+//! every process of the program has ended. Whatever lies in `/out` at the end comes back.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    assets,
+    http::Server,
+    machine::Machine,
+    process::{self, Result},
+};
+
+/// A run of the slowest job may take this long before it counts as hanging.
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// What every job's script starts with.
+const PRELUDE: &str = r#"
+set -u
+cd /root
+get() { curl -sSf -o "$2" "$JOB_SERVER/$1" || exit 124; }
+get bareon-provision /usr/bin/bareon-provision
+chmod 755 /usr/bin/bareon-provision
+mkdir -p /usr/share/bareon
+get templates.tar /tmp/templates.tar
+tar -C /usr/share/bareon -xf /tmp/templates.tar
+get provision.json /tmp/provision.json
+provision() {
+    bareon-provision --input-data-file /tmp/provision.json --log-file /out/log --report /out/report.json --debug "$@"
+}
+# The mounts there were before the program ran are the ramdisk's own.
+mounts() { cut -d' ' -f2 /proc/mounts | sort; }
+mounts >/tmp/mounts
+nothing_left() {
+    mounts | diff /tmp/mounts - || { echo "something is still mounted"; return 1; }
+    if pgrep -a 'bareon|mkfs|sfdisk|parted|grub|resize2fs|e2fsck|chroot'; then
+        echo "a process is left"; return 1
+    fi
+    losetup -ln -O BACK-FILE | grep -v root.squashfs && { echo "a loop device is left"; return 1; }
+    return 0
+}
+"#;
+
+/// How a job ended.
+pub struct Outcome {
+    /// The script's exit status.
+    pub status: i32,
+    /// What the script wrote.
+    pub output: String,
+    /// The folder with what lay in `/out`.
+    pub dir: PathBuf,
+    /// How long the machine ran.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// A file of `/out`; empty when the job made none.
+    pub fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.join(name)).unwrap_or_default()
+    }
+
+    /// The report of the program's last run.
+    ///
+    /// # Errors
+    /// When there is none, or it is no JSON.
+    pub fn report(&self) -> Result<Value> {
+        serde_json::from_str(&self.file("report.json"))
+            .map_err(|e| format!("report.json: {e}\n{self}").into())
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tail = |text: &str| {
+            let lines: Vec<_> = text.lines().collect();
+            lines[lines.len().saturating_sub(50)..].join("\n")
+        };
+        let (output, log) = (tail(&self.output), tail(&self.file("log")));
+        write!(
+            f,
+            "status {} after {:?}\n--- output ends:\n{output}\n--- log ends:\n{log}",
+            self.status, self.took
+        )
+    }
+}
+
+/// Serves the image that the assets hold below `/image/` of a server.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn serve_image(server: &Server) -> Result<()> {
+    for name in ["root.img.gz", "boot.img.gz", "root.yaml"] {
+        server.file(&format!("/image/{name}"), assets::assets()?.image.join(name));
+    }
+    Ok(())
+}
+
+/// Runs `script` in the ramdisk of `machine`, with `document` as the input document. `name` names what is kept in the
+/// machine's folder: the console, the outcome.
+///
+/// # Errors
+/// When the machine does not start, hangs, or brings nothing back. A script that fails is an outcome.
+pub fn run(machine: &Machine, name: &str, document: &Value, script: &str) -> Result<Outcome> {
+    let assets = assets::assets()?;
+    let server = Server::start()?;
+    server.bytes("/job", format!("{PRELUDE}{script}"));
+    server.bytes("/provision.json", serde_json::to_vec_pretty(document)?);
+    server.bytes("/templates.tar", assets.templates.clone());
+    server.file("/bareon-provision", &assets.program);
+    let console = machine.dir.join(format!("{name}.console"));
+    let took = machine.start_ramdisk(&server.url("/job"), &console)?.wait(LIMIT)?;
+    let Some(result) = server.uploaded("/result") else {
+        let text = fs::read(&console).unwrap_or_default();
+        return Err(format!("no result came back; the console:\n{}", String::from_utf8_lossy(&text)).into());
+    };
+    let dir = machine.dir.join(name);
+    fs::create_dir_all(&dir)?;
+    let tar = dir.with_extension("tar");
+    fs::write(&tar, result)?;
+    process::output(process::command("tar").arg("-C").arg(&dir).arg("-xf").arg(&tar))?;
+    fs::remove_file(tar)?;
+    let read = |name: &str| fs::read(dir.join(name)).map(|text| String::from_utf8_lossy(&text).into_owned());
+    Ok(Outcome { status: read("status")?.trim().parse()?, output: read("output")?, dir, took })
+}
