@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+};
 
 use assert_cmd::Command;
 use predicates::{prelude::PredicateBooleanExt, str::contains};
@@ -357,4 +361,28 @@ fn ironic_is_told_over_http() {
         request.starts_with("POST /api/v1/nodes/1/vendor_passthru/pass_deploy_info HTTP/1.1\r\n"),
         "{request}"
     );
+}
+
+#[test]
+fn sigterm_ends_a_run_in_good_order() {
+    let dir = dir();
+    let kernel = dir.path().join("cmdline");
+    // Nobody listens on a port that was just given back; the next try is an hour away.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let words = format!("api-url=http://127.0.0.1:{port} deployment_id=1 BOOTIF=01-00-00-00-00-00-00");
+    fs::write(&kernel, words).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "it is sent a signal while it runs")]
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("bareon-provision"))
+        .args(["ironic-callback", "--http-retry-delay=3600", "--kernel-command-line"])
+        .arg(&kernel)
+        .env("BAREON_CONFIG_FILE", "/dev/null")
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("trying again (1)")));
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(lines.collect::<Vec<_>>(), ["Unexpected error", "stopped before Ironic could be told"]);
+    assert_eq!(child.wait().unwrap().code(), Some(255));
 }

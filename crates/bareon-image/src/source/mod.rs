@@ -1,6 +1,6 @@
 //! Where bytes come from. A transport is a [`Source`] in a file of its own, and a line in [`open`].
 
-mod client;
+pub mod client;
 mod file;
 mod http;
 

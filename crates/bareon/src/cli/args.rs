@@ -315,3 +315,93 @@ fn dashed(argument: OsString) -> OsString {
     }
     OsString::from_vec(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &[&str]) -> Result<Called, clap::Error> {
+        parse(line.iter().map(OsString::from), [])
+    }
+
+    fn task_of(line: &[&str]) -> Task {
+        parsed(line).unwrap().task
+    }
+
+    #[test]
+    fn every_option_is_a_flag_in_both_spellings() {
+        command().debug_assert();
+        for opt in OPTIONS {
+            let flags = |line: &[&str]| parsed(line).unwrap().given.flags;
+            let is = |value: &str| vec![Flag { name: opt.name, value: value.into() }];
+            for name in [opt.name.to_owned(), opt.flag()] {
+                if opt.kind == Kind::Bool {
+                    assert_eq!(flags(&["p", &format!("--{name}")]), is("true"));
+                    assert_eq!(flags(&["p", &format!("--no{name}")]), is("false"));
+                } else {
+                    assert_eq!(flags(&["p", &format!("--{name}=a_b-c")]), is("a_b-c"));
+                    assert_eq!(flags(&["p", &format!("--{name}"), "a_b"]), is("a_b"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_after_the_command_comes_later_and_wins() {
+        let called =
+            parsed(&["p", "--log_file=a", "--json", "plan", "--log-file=b", "--hardware", "h"]).unwrap();
+        let values: Vec<_> = called.given.flags.iter().map(|flag| flag.value.as_str()).collect();
+        assert_eq!(values, ["a", "b"]);
+        assert!(called.json);
+        assert_eq!(called.hardware.as_deref(), Some(Path::new("h")));
+    }
+
+    #[test]
+    fn a_dry_run_is_a_plan_of_what_would_run() {
+        assert_eq!(task_of(&["p", "--dry-run"]), Task::App(Command::Plan(Stage::All)));
+        assert_eq!(task_of(&["p", "--dry_run", "copyimage"]), Task::App(Command::Plan(Stage::CopyImage)));
+        assert_eq!(task_of(&["p", "bootloader", "--dry-run"]), Task::App(Command::Plan(Stage::BootLoader)));
+        assert_eq!(task_of(&["p", "plan"]), Task::App(Command::Plan(Stage::All)));
+        assert_eq!(task_of(&["p"]), Task::App(Command::Run(Stage::All)));
+    }
+
+    #[test]
+    fn a_name_of_the_original_is_its_command() {
+        for (name, stage) in [
+            ("/usr/bin/bareon-partition", Stage::Partition),
+            ("bareon-configdrive", Stage::ConfigDrive),
+            ("./bareon-copyimage", Stage::CopyImage),
+            ("bareon-bootloader", Stage::BootLoader),
+            ("provision", Stage::All),
+            ("bareon-provision", Stage::All),
+        ] {
+            assert_eq!(task_of(&[name, "--nodebug"]), Task::App(Command::Run(stage)), "{name}");
+        }
+        let callback = Task::IronicCallback("/proc/cmdline".into());
+        assert_eq!(task_of(&["bareon-ironic-callback"]), callback);
+        assert_eq!(parsed(&["/sbin/provision"]).unwrap().program, "provision");
+    }
+
+    #[test]
+    fn a_configuration_file_on_the_command_line_replaces_the_one_in_the_environment() {
+        let variables = || [("BAREON_CONFIG_FILE", "env"), ("BAREON_DEBUG", "1"), ("HOME", "/")];
+        let files = |line: &[&str]| {
+            let variables = variables().map(|(name, value)| (name.into(), value.into()));
+            parse(line.iter().map(OsString::from), variables).unwrap().given
+        };
+        assert_eq!(files(&["p"]).config_files, [Path::new("env")]);
+        assert_eq!(files(&["p"]).environment, [("BAREON_DEBUG".into(), "1".into())]);
+        let both = ["p", "--config-file=a", "partition", "--config_file", "b"];
+        assert_eq!(files(&both).config_files, [Path::new("a"), Path::new("b")]);
+    }
+
+    #[test]
+    fn what_is_no_long_option_stays_as_it_is() {
+        for text in ["-a_b", "a_b", "-", ""] {
+            assert_eq!(dashed(text.into()), text);
+        }
+        assert_eq!(dashed("--a_b=c_d=e_f".into()), "--a-b=c_d=e_f");
+        let (_, arguments) = normalise(["p", "--a_b", "--", "--a_b"].map(OsString::from));
+        assert_eq!(arguments, ["bareon-provision", "--a-b", "--", "--a_b"]);
+    }
+}

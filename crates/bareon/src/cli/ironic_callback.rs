@@ -5,7 +5,6 @@
 //! The address of that interface is what Ironic will reach this machine at.
 
 use std::{
-    error::Error,
     fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -60,7 +59,7 @@ pub enum CallbackError {
     },
     /// The HTTP client cannot be set up.
     #[error("setting up the HTTP client")]
-    Client(#[source] Box<dyn Error + Send + Sync>),
+    Client(#[source] bareon_image::ImageError),
     /// The server cannot be reached.
     #[error("posting to {url}")]
     Post {
@@ -111,7 +110,7 @@ pub fn run(kernel_command_line: &Path, settings: &Settings) -> Result<(), Callba
     let text = fs::read_to_string(kernel_command_line)
         .map_err(|source| CallbackError::CommandLine { path: kernel_command_line.into(), source })?;
     let boot = boot(&text)?;
-    let client = client(settings)?;
+    let client = bareon_image::http_client(&boot.url, &settings.http()).map_err(CallbackError::Client)?;
     let mut wait = settings.http_retry_delay;
     let mut attempt = 0;
     loop {
@@ -224,24 +223,6 @@ fn beginning(text: &str) -> String {
     const SHOWN: usize = 200;
     let line: String = text.trim().lines().next().unwrap_or_default().chars().take(SHOWN).collect();
     if line.is_empty() { line } else { format!(": {line}") }
-}
-
-fn client(settings: &Settings) -> Result<Client, CallbackError> {
-    let failed = |error: Box<dyn Error + Send + Sync>| CallbackError::Client(error);
-    // Only the first call of a process has an effect.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut own = Vec::new();
-    if let Some(path) = &settings.ca_file {
-        let pem = fs::read(path).map_err(|e| failed(format!("reading {}: {e}", path.display()).into()))?;
-        own = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| failed(e.into()))?;
-    }
-    let builder = || Client::builder().timeout(settings.http_request_timeout);
-    // A system without certificates of authorities can still talk plain HTTP.
-    builder()
-        .tls_certs_merge(own.clone())
-        .build()
-        .or_else(|_| builder().tls_certs_only(own).build())
-        .map_err(|e| failed(e.into()))
 }
 
 #[cfg(test)]

@@ -55,8 +55,12 @@ impl Log {
     /// # Errors
     /// When the log file cannot be opened.
     pub fn new(settings: &Settings, program: &str, bars: &Bars) -> Result<Self, LogError> {
-        let in_dir = || settings.log_dir.as_ref().map(|dir| dir.join(format!("{program}.log")));
-        let path = settings.log_file.clone().or_else(in_dir);
+        let path = match (&settings.log_dir, &settings.log_file) {
+            // An absolute file stays what it is.
+            (Some(dir), Some(file)) => Some(dir.join(file)),
+            (Some(dir), None) => Some(dir.join(format!("{program}.log"))),
+            (None, file) => file.clone(),
+        };
         let file = match path {
             Some(path) => Some(open(&path).map_err(|source| LogError { path, source })?),
             None => None,

@@ -128,7 +128,7 @@ options! {
         prepare_configdrive: bool = "true", "Make the config drive; if not, the one at `config_drive_path` is used as it is.";
     }
     Logging {
-        log_dir: Option<PathBuf> = "", "Directory for a log file named after the program, where `log_file` is not given.";
+        log_dir: Option<PathBuf> = "", "Directory of the log file; without `log_file` it is named after the program.";
         log_format: LogFormat = "text", "How the log is written: lines of text, or one JSON object per line.";
         use_stderr: bool = "false", "Log to standard error beside the log file.";
         use_syslog: bool = "false", "Log to syslog, too.";

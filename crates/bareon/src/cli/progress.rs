@@ -60,7 +60,7 @@ impl Bars {
             bar.set_message(name.to_owned());
             bar
         });
-        let told = Mutex::new(Told { total, at: Instant::now(), tenth: 0 });
+        let told = Mutex::new(Told { total, fetched: false, at: Instant::now(), tenth: 0 });
         Image { name: name.to_owned(), bar, begun: Instant::now(), told }
     }
 
@@ -100,12 +100,14 @@ pub struct Image {
 #[derive(Debug)]
 struct Told {
     total: Option<u64>,
+    /// Whether bytes fetched are counted, because only their total is known.
+    fetched: bool,
     at: Instant,
     tenth: u64,
 }
 
 impl Image {
-    /// Says that `bytes` of raw data are written by now.
+    /// Says that so many bytes are done by now: of what the total counts, else of raw data.
     pub fn at(&self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);
@@ -131,17 +133,21 @@ impl Image {
 }
 
 impl bareon_image::Progress for Image {
-    fn started(&self, raw_total: Option<u64>, _container_total: Option<u64>) {
-        let Some(total) = raw_total else { return };
-        self.told().total = Some(total);
+    fn started(&self, raw_total: Option<u64>, container_total: Option<u64>) {
+        let mut told = self.told();
+        told.total = raw_total.or(told.total);
+        told.fetched = told.total.is_none() && container_total.is_some();
+        told.total = told.total.or(container_total);
+        let Some(total) = told.total else { return };
         if let Some(bar) = &self.bar {
             bar.set_length(total);
             bar.set_style(style(true));
         }
     }
 
-    fn advanced(&self, raw: u64, _container: u64) {
-        self.at(raw);
+    fn advanced(&self, raw: u64, container: u64) {
+        let fetched = self.told().fetched;
+        self.at(if fetched { container } else { raw });
     }
 
     fn chunk(&self, number: u64) {
@@ -196,6 +202,8 @@ fn line(name: &str, bytes: u64, total: Option<u64>, took: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bareon_image::Progress;
+
     use super::*;
 
     #[test]
@@ -219,6 +227,18 @@ mod tests {
         assert!(due(350, now));
         assert!(due(351, now + INTERVAL));
         assert!(!due(352, now + INTERVAL));
+    }
+
+    #[test]
+    fn what_is_fetched_counts_where_only_its_total_is_known() {
+        let done = |raw, container| {
+            let image = Bars::new(false).image("i", None);
+            Progress::started(&image, raw, container);
+            image.news(1 << 20, image.begun + INTERVAL).unwrap()
+        };
+        assert_eq!(done(None, None), "i: 1 MiB, 0 MiB/s");
+        assert!(done(None, Some(2 << 20)).starts_with("i: 50 %, 1 of 2 MiB,"));
+        assert!(done(Some(4 << 20), Some(2 << 20)).starts_with("i: 25 %, 1 of 4 MiB,"));
     }
 
     #[test]

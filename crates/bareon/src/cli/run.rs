@@ -172,6 +172,7 @@ fn redacted(arguments: &[OsString]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Stage, report};
 
     #[test]
     fn the_document_on_the_command_line_is_not_shown() {
@@ -185,5 +186,54 @@ mod tests {
     fn a_panic_is_a_failure_with_its_message() {
         let payload = panic::catch_unwind(|| std::panic::panic_any("broken")).unwrap_err();
         assert!(panicked(payload.as_ref()).message.starts_with("internal error: broken; "));
+    }
+
+    fn refuses(_: &Invocation, context: &Context) -> Result<(), Failure> {
+        let step = context.report.step_started("partition", "look");
+        context.report.step_ended(step, None);
+        Err(Failure::new("refused"))
+    }
+
+    fn breaks(_: &Invocation, _: &Context) -> Result<(), Failure> {
+        panic!("broken")
+    }
+
+    #[test]
+    fn however_a_run_ends_its_report_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.json");
+        let succeeds: App = |_, _| Ok(());
+        for (app, end) in
+            [(succeeds, None), (refuses, Some("refused")), (breaks, Some("internal error: broken"))]
+        {
+            let invocation = Invocation {
+                command: Command::Run(Stage::All),
+                settings: Settings { report: Some(path.clone()), ..Settings::default() },
+                hardware: None,
+                image_metadata: None,
+                json: false,
+            };
+            let context = Context { report: Report::new(vec!["p".into()]), bars: Bars::new(false) };
+            let result = reported(&invocation, &context, app);
+            let document: report::Document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            match (end, document.end) {
+                (None, End::Success) => assert!(result.is_ok()),
+                (Some(text), End::Failure { error, signal: None }) => {
+                    assert!(error.message.starts_with(text), "{error}");
+                    assert_eq!(result.unwrap_err(), error);
+                }
+                (_, end) => panic!("{end:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_fails_a_run_that_succeeded() {
+        let settings = Settings { report: Some("/nonexistent/r.json".into()), ..Settings::default() };
+        let command = Command::Run(Stage::All);
+        let invocation = Invocation { command, settings, hardware: None, image_metadata: None, json: false };
+        let context = Context { report: Report::new(Vec::new()), bars: Bars::new(false) };
+        let error = reported(&invocation, &context, |_, _| Ok(())).unwrap_err();
+        assert!(error.message.starts_with("writing the report /nonexistent/r.json: "), "{error}");
     }
 }

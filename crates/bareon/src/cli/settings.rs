@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bareon_image::HttpOptions;
+
 use super::{
     config,
     options::{self, Group, OPTIONS, Settings, Values},
@@ -117,6 +119,18 @@ pub fn resolve(given: &Given, default_file: &Path) -> Result<Resolved, SettingsE
         Ok(Resolved { settings, warnings: layers.warnings, remarks: layers.remarks })
     } else {
         Err(SettingsError::Wrong { mistakes: layers.mistakes, usage: !layers.beyond_flags })
+    }
+}
+
+impl Settings {
+    /// How servers are talked to.
+    pub fn http(&self) -> HttpOptions {
+        HttpOptions {
+            max_retries: u32::try_from(self.http_max_retries).unwrap_or(u32::MAX),
+            stall: self.http_request_timeout,
+            retry_delay: self.http_retry_delay,
+            ca_file: self.ca_file.clone(),
+        }
     }
 }
 
