@@ -69,13 +69,15 @@ pub fn instance_id(scheme: &ConfigDriveScheme) -> String {
     id
 }
 
-/// Renders the first of the templates `names` that exists.
+/// Renders the first of the templates `names` that exists; without names, the general one.
 pub fn render(
     kind: &'static str,
     names: &[String],
     dir: &Path,
     data: &Map<String, Value>,
 ) -> Result<String, ConfigDriveError> {
+    let general = [format!("{kind}.jinja2")];
+    let names = if names.is_empty() { &general } else { names };
     if let Some(name) = names.iter().find(|name| inside(dir, name).is_none()) {
         return Err(ConfigDriveError::Outside { kind, name: name.clone() });
     }
@@ -157,6 +159,24 @@ mod tests {
         fs::write(dir.path().join("cloud_config_debian.jinja2"), "{% include 'part.txt' %}").unwrap();
         fs::write(dir.path().join("part.txt"), "included").unwrap();
         assert_eq!(render("cloud_config", &list, dir.path(), &data()).unwrap(), "included");
+    }
+
+    #[test]
+    fn all_of_our_templates_are_built_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cloud-init-templates");
+        let mut files: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        assert_eq!(files, known);
+    }
+
+    #[test]
+    fn without_names_the_general_template_is_taken() {
+        let text = render("boothook", &[], Path::new("/nonexistent"), &data()).unwrap();
+        assert!(text.starts_with("#cloud-boothook\n"), "{text}");
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub fn render(
     data: &Map<String, serde_json::Value>,
 ) -> Result<String, Fault> {
     let mut env = environment();
-    env.set_loader(move |name| Ok(load(name)));
+    // Jinja2 knows one kind of line end.
+    env.set_loader(move |name| Ok(load(name).map(|text| text.replace("\r\n", "\n").replace('\r', "\n"))));
     env.get_template(name)
         .and_then(|template| template.render(Value::from(Serde(data))))
         .map_err(|error| fault(&error, name))
@@ -117,6 +118,11 @@ mod tests {
             _ => None,
         };
         render("main", load, data.as_object().unwrap())
+    }
+
+    #[test]
+    fn line_ends_are_made_the_same() {
+        assert_eq!(render_one("a\r\n{%- if true %}\rb\r\n{% endif %}\r\n").unwrap(), "a\nb\n");
     }
 
     #[test]
