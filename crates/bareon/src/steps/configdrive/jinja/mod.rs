@@ -2,13 +2,14 @@
 //! templates can meet taken out.
 //!
 //! `tests/tests/templates.rs` holds it against Python's jinja2. What is left, and fails with the
-//! file and the line: `'%s' % x` (write `'%s'|format(x)`), and filters that make HTML. Beyond
+//! file and the line: `x % y` where `x` is no literal (write `x|format(y)`), and filters for HTML. Beyond
 //! Jinja2's defaults there are `break` and `continue`, the dictionary methods of Python 2, which
 //! templates of the time use, and the filter `yaml`.
 
 mod filters;
 pub mod json;
 mod methods;
+mod percent;
 
 use std::error::Error as _;
 
@@ -42,8 +43,11 @@ pub fn render(
     data: &Map<String, serde_json::Value>,
 ) -> Result<String, Fault> {
     let mut env = environment();
-    // Jinja2 knows one kind of line end.
-    env.set_loader(move |name| Ok(load(name).map(|text| text.replace("\r\n", "\n").replace('\r', "\n"))));
+    env.set_loader(move |name| {
+        // Jinja2 knows one kind of line end.
+        let plain = |text: String| text.replace("\r\n", "\n").replace('\r', "\n");
+        Ok(load(name).map(|text| percent::rewritten(&plain(text))))
+    });
     env.get_template(name)
         .and_then(|template| template.render(Value::from(Serde(data))))
         .map_err(|error| fault(&error, name))
@@ -87,7 +91,7 @@ fn fault(error: &Error, name: &str) -> Fault {
     }
     let detail = innermost.detail().unwrap_or_default();
     let what = if detail.starts_with("tried to use % operator on unsupported types string") {
-        "'…' % x is not supported; write '…'|format(x), which is the same".to_owned()
+        "`%` fills in no string that is not written before it; write x|format(y) for x % y".to_owned()
     } else if detail.starts_with("unable to calculate") {
         // The detail shows the numbers.
         "this cannot be calculated: a division by zero, or a number out of range".to_owned()
@@ -128,7 +132,7 @@ mod tests {
     #[test]
     fn a_mistake_is_reported_with_its_line_and_without_data() {
         for (text, template, line, part) in [
-            ("a\n\n{{ '%s' % common.password }}", "main", 3, "write '…'|format(x)"),
+            ("a\n\n{{ common.password % 1 }}", "main", 3, "write x|format(y)"),
             ("{{ common.a.b }}", "main", 1, "|default(…)"),
             ("{{ x\n", "main", 1, "syntax error"),
             ("\n{{ 5|nosuch }}", "main", 2, "filter nosuch is unknown"),
