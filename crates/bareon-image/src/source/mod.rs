@@ -3,6 +3,7 @@
 pub mod client;
 mod file;
 mod http;
+mod part;
 
 use std::sync::Arc;
 
