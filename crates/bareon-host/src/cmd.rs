@@ -22,6 +22,7 @@ pub struct Cmd {
     tool: Tool,
     args: Vec<OsString>,
     stdin: Option<String>,
+    private: bool,
     env: Vec<(String, String)>,
     also_ok: Vec<i32>,
     time_limit: Duration,
@@ -35,6 +36,7 @@ impl Cmd {
             tool,
             args: Vec::new(),
             stdin: None,
+            private: false,
             env: Vec::new(),
             also_ok: Vec::new(),
             time_limit: TIME_LIMIT,
@@ -77,6 +79,18 @@ impl Cmd {
     pub fn stdin(mut self, text: impl Into<String>) -> Self {
         self.stdin = Some(text.into());
         self
+    }
+
+    /// What the command reads and prints is kept out of what is displayed and logged.
+    #[must_use]
+    pub fn private(mut self) -> Self {
+        self.private = true;
+        self
+    }
+
+    /// Whether what the command reads and prints is kept out of the log.
+    pub fn is_private(&self) -> bool {
+        self.private
     }
 
     /// Sets a variable of the environment.
@@ -145,6 +159,9 @@ impl fmt::Display for Cmd {
         for arg in &self.args {
             write!(f, " {}", quoted(&arg.to_string_lossy()))?;
         }
+        if self.private && self.stdin.is_some() {
+            return f.write_str(" < …");
+        }
         if let Some(text) = &self.stdin {
             // A here-document ends at a line of its own, so the text needs its last newline.
             let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
@@ -178,6 +195,12 @@ mod tests {
     fn input_displays_as_a_here_document() {
         let cmd = Tool::Sfdisk.cmd().env("A", "b c").arg("/dev/sda").stdin("label: gpt");
         assert_eq!(cmd.to_string(), "A='b c' sfdisk /dev/sda <<'END'\nlabel: gpt\nEND");
+    }
+
+    #[test]
+    fn what_is_private_is_not_displayed() {
+        let cmd = Tool::Driver.cmd().arg("/x").stdin("s3cret").private();
+        assert_eq!(cmd.to_string(), "env /x < …");
     }
 
     #[test]

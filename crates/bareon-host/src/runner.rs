@@ -189,7 +189,7 @@ fn log(cmd: &Cmd, took: Duration, result: &Result<Output, CommandError>) {
     match result {
         Ok(output) => {
             tracing::debug!(status = output.status, ms, "ran: {cmd}");
-            for line in output.stdout.lines() {
+            for line in output.stdout.lines().filter(|_| !cmd.is_private()) {
                 tracing::trace!("stdout: {line}");
             }
             for line in output.stderr.lines() {

@@ -3,13 +3,18 @@
 //! A driver that is part of the program registers itself with `inventory`; one that is installed
 //! on its own is an executable (see [`external`]). Nothing behind a driver knows its format.
 
+pub mod answer;
+pub mod external;
 pub mod ironic;
 pub mod mistake;
 pub mod nailgun;
 pub mod nailgun_simple;
 pub mod place;
 
-use std::path::Path;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use bareon_host::Runner;
 use schemars::JsonSchema;
@@ -21,6 +26,7 @@ use crate::{
     objects::{ConfigDriveScheme, Grub, ImageScheme, OperatingSystem, PartitionScheme},
 };
 
+pub use external::External;
 pub use mistake::{Mistake, Mistakes};
 
 /// What a driver may know beside the document.
@@ -149,6 +155,23 @@ pub enum DriverError {
         /// Where executables are looked for.
         dir: String,
     },
+    /// The executable, or its directory, cannot be looked at.
+    #[error("looking at the data driver {}", .path.display())]
+    Look {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The executable is not to be run as root.
+    #[error("the data driver {} is not run: {reason}", .path.display())]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do about it.
+        reason: &'static str,
+    },
 }
 
 /// The drivers that are part of the program, by name.
@@ -167,18 +190,22 @@ pub fn drivers() -> Vec<&'static (dyn DataDriver + Sync)> {
 /// The driver called `name`: one of the program, else an executable in `drivers_dir`, run by `host`.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none, or the executable cannot be trusted.
 pub fn find<'h>(
     name: &str,
     drivers_dir: &Path,
-    _host: &'h dyn Runner,
+    host: &'h dyn Runner,
 ) -> Result<Box<dyn DataDriver + 'h>, DriverError> {
     if let Some(driver) = drivers().into_iter().find(|driver| driver.name() == name) {
         return Ok(Box::new(driver));
     }
+    if let Some(driver) = External::find(name, drivers_dir, host)? {
+        return Ok(Box::new(driver));
+    }
+    let known = drivers().into_iter().map(|driver| driver.name().to_owned());
     Err(DriverError::Unknown {
         name: name.into(),
-        known: drivers().iter().map(|driver| driver.name().to_owned()).collect(),
+        known: known.chain(external::installed(drivers_dir)).collect(),
         dir: drivers_dir.display().to_string(),
     })
 }
