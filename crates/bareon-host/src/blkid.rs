@@ -21,6 +21,8 @@ pub fn with_tag(tag: &str, value: &str) -> Cmd {
 pub struct Probed {
     /// The type of the file system, `swap` for swap space.
     pub fs_type: Option<String>,
+    /// The kind of partition table: `gpt`, `dos`.
+    pub table: Option<String>,
     /// Its UUID.
     pub uuid: Option<String>,
     /// Its label.
@@ -36,6 +38,7 @@ pub fn parse_probe(text: &str) -> Probed {
         if let Some((name, value)) = line.split_once('=') {
             let field = match name {
                 "TYPE" => &mut probed.fs_type,
+                "PTTYPE" => &mut probed.table,
                 "UUID" => &mut probed.uuid,
                 "LABEL" => &mut probed.label,
                 "PART_ENTRY_UUID" => &mut probed.partuuid,
@@ -68,6 +71,7 @@ mod tests {
             parse_probe(recorded),
             Probed {
                 fs_type: Some("ext4".into()),
+                table: None,
                 uuid: Some("0d6f0a4c-1".into()),
                 label: Some("my root".into()),
                 partuuid: Some("ab-cd".into()),

@@ -1,11 +1,19 @@
 //! What the kernel knows of partitions: every call of `partx(8)` is in this file.
 //!
-//! partx compares the table on the disk with the kernel's and tells it the difference, partition by
-//! partition; partitions of other disks, and users of this one that only read, do not matter to it.
+//! partx tells the kernel of one partition after the other, where `BLKRRPART` (sfdisk's own way)
+//! has it read the whole table again and fails while anybody looks at any partition. `--update`
+//! is not used: where a new partition lies over an old one that comes later, it adds neither
+//! and still succeeds (util-linux 2.38).
 
 use crate::{Cmd, Tool};
 
-/// Makes the kernel's partitions of `disk` those of the table on it.
-pub fn update(disk: &str) -> Cmd {
-    Tool::Partx.cmd().args(["--update", disk])
+/// Makes the kernel forget the partitions of `disk`. Fails, and leaves those that are left, where
+/// one is in use; fails, too, where there are none.
+pub fn delete(disk: &str) -> Cmd {
+    Tool::Partx.cmd().args(["--delete", disk])
+}
+
+/// Tells the kernel of the partitions in the table on `disk`; it must know none of them yet.
+pub fn add(disk: &str) -> Cmd {
+    Tool::Partx.cmd().args(["--add", disk])
 }

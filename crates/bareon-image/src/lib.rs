@@ -34,7 +34,7 @@ pub use error::ImageError;
 pub use pipeline::{ceiling, fetch, write};
 pub use progress::{Progress, Silent};
 pub use request::{HttpOptions, Options, Request, Written};
-pub use source::client::build as http_client;
+pub use source::{check_uri, client::build as http_client};
 
 /// 2^20 bytes.
 const MIB: u64 = 1 << 20;

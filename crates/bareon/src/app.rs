@@ -1,11 +1,218 @@
-//! The application: what the command line calls.
+//! What the commands do: the way from settings to a plan, and from a plan to a run.
 
-use crate::cli::{Context, Failure, Invocation};
+use std::{fs, io, path::Path};
+
+use bareon_host::{System, mount};
+use bareon_image::Silent;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{self, Command, Context, Failure, Invocation, Settings, value},
+    drivers::{self, DataDriver, Deployment, Facts},
+    hardware::{BlockDevice, Machine, usage::Kernel},
+    input,
+    plan::{self, Plan, Stage},
+    run,
+    steps::bootloader::{BootOrder, Firmware},
+};
+
+/// How large the metadata of an image may be, in bytes.
+const METADATA_LIMIT: u64 = 1 << 20;
+
+/// How often the metadata of an image is asked for again. It can be done without, so not as often
+/// as for an image.
+const METADATA_RETRIES: u32 = 2;
 
 /// Does what `invocation` says.
 ///
 /// # Errors
-/// Always, for now.
-pub fn run(invocation: &Invocation, _context: &Context) -> Result<(), Failure> {
-    Err(Failure::new(format!("{:?} is not part of this build", invocation.command)))
+/// When it cannot be done, with all that is known of why.
+pub fn run(invocation: &Invocation, context: &Context) -> Result<(), Failure> {
+    let host = System::observed(context.report.observer());
+    let call = Call { invocation, settings: &invocation.settings, context, host: &host };
+    match invocation.command {
+        Command::Run(stage) => call.run(&stages(stage)),
+        Command::Plan(stage) => call.show_plan(&stages(stage)),
+        Command::Hardware => call.show_hardware(),
+        Command::Schema => call.show_schema(),
+        Command::Drivers => call.show_drivers(),
+    }
+}
+
+fn stages(stage: cli::Stage) -> Vec<Stage> {
+    match stage {
+        cli::Stage::All => Stage::ALL.to_vec(),
+        cli::Stage::Partition => vec![Stage::Partition],
+        cli::Stage::ConfigDrive => vec![Stage::ConfigDrive],
+        cli::Stage::CopyImage => vec![Stage::CopyImage],
+        cli::Stage::BootLoader => vec![Stage::Bootloader],
+    }
+}
+
+struct Call<'a> {
+    invocation: &'a Invocation,
+    settings: &'a Settings,
+    context: &'a Context,
+    host: &'a System,
+}
+
+impl Call<'_> {
+    fn run(&self, stages: &[Stage]) -> Result<(), Failure> {
+        let whole = stages == Stage::ALL;
+        if whole {
+            tracing::info!("--- Provisioning (do_provisioning) ---");
+        }
+        mount::private_namespace().map_err(|error| {
+            Failure::new(format!("giving this run mounts of its own: {error}; it must be run by root"))
+        })?;
+        let plan = self.plan()?;
+        refuse(&plan, stages)?;
+        run::run(&plan, stages, self.host, &self.image_options(), self.context)?;
+        if whole {
+            tracing::info!("--- Provisioning END (do_provisioning) ---");
+        }
+        Ok(())
+    }
+
+    fn show_plan(&self, stages: &[Stage]) -> Result<(), Failure> {
+        let plan = self.plan()?.only(stages);
+        self.answer(&plan.to_json(), || plan.to_string())
+    }
+
+    fn show_hardware(&self) -> Result<(), Failure> {
+        let devices = self.machine()?.devices;
+        self.answer(&json!(devices), || lines(devices.iter().map(ToString::to_string)))
+    }
+
+    fn show_schema(&self) -> Result<(), Failure> {
+        let schema = self.driver()?.schema();
+        self.answer(&schema, || format!("{schema:#}\n"))
+    }
+
+    fn show_drivers(&self) -> Result<(), Failure> {
+        let all = drivers::drivers();
+        let drivers: Vec<_> = all.iter().map(|driver| (driver.name(), driver.about())).collect();
+        self.answer(&json!(drivers), || {
+            lines(drivers.iter().map(|(name, about)| format!("{name:<16} {about}")))
+        })
+    }
+
+    /// Prints an answer in the form that was asked for.
+    fn answer(&self, json: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let text = if self.invocation.json { format!("{json:#}\n") } else { text() };
+        self.context.print(&text)
+    }
+
+    fn plan(&self) -> Result<Plan, Failure> {
+        let machine = self.machine()?;
+        let deployment = self.deployment(&machine)?;
+        Ok(plan::plan(deployment, &machine, &self.plan_options(), self.host))
+    }
+
+    fn machine(&self) -> Result<Machine, Failure> {
+        match &self.invocation.hardware {
+            Some(path) => recorded(path).map(Machine::recorded),
+            None => Ok(Machine::look(self.host, &Kernel::default())?),
+        }
+    }
+
+    fn driver(&self) -> Result<Box<dyn DataDriver + '_>, Failure> {
+        Ok(drivers::find(&self.settings.data_driver, &self.settings.drivers_dir, self.host)?)
+    }
+
+    fn deployment(&self, machine: &Machine) -> Result<Deployment, Failure> {
+        let document = match &self.settings.input_data {
+            Some(text) => input::parse(text)?,
+            None => input::read(&self.settings.input_data_file)?,
+        };
+        let recorded = match &self.invocation.image_metadata {
+            Some(path) => Some(read("the image metadata", path)?),
+            None => None,
+        };
+        let metadata = |uri: &str| recorded.clone().or_else(|| self.fetch_metadata(uri));
+        let facts = Facts {
+            devices: &machine.devices,
+            image_metadata: &metadata,
+            prepare_configdrive: self.settings.prepare_configdrive,
+            configdrive_exists: self.settings.config_drive_path.exists(),
+        };
+        self.driver()?
+            .read(&document, &facts)
+            .map_err(|mistakes| Failure::new("the input document has mistakes").with_mistakes(mistakes.0))
+    }
+
+    /// The metadata of an image. With recorded hardware the plan is for another machine, and is to
+    /// reach for no network.
+    fn fetch_metadata(&self, uri: &str) -> Option<String> {
+        if self.invocation.hardware.is_some() {
+            return None;
+        }
+        let mut options = self.image_options();
+        options.http.max_retries = options.http.max_retries.clamp(1, METADATA_RETRIES);
+        match bareon_image::fetch(uri, &options, METADATA_LIMIT, &Silent) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) => {
+                tracing::warn!(
+                    "going on without the metadata of the image, so without its checksums: {error}"
+                );
+                None
+            }
+        }
+    }
+
+    fn image_options(&self) -> bareon_image::Options {
+        bareon_image::Options { http: self.settings.http(), ..bareon_image::Options::default() }
+    }
+
+    fn plan_options(&self) -> plan::Options {
+        let settings = self.settings;
+        plan::Options {
+            firmware: match settings.firmware {
+                value::Firmware::Auto => None,
+                value::Firmware::Bios => Some(Firmware::Bios),
+                value::Firmware::Uefi => Some(Firmware::Uefi),
+                value::Firmware::Both => Some(Firmware::Both),
+            },
+            efi_boot_order: match settings.efi_boot_order {
+                value::EfiBootOrder::Keep => BootOrder::Keep,
+                value::EfiBootOrder::First => BootOrder::First,
+                value::EfiBootOrder::Last => BootOrder::Last,
+            },
+            prepare_configdrive: settings.prepare_configdrive,
+            config_drive_path: settings.config_drive_path.clone(),
+            nc_template_path: settings.nc_template_path.clone(),
+            tmp_path: settings.tmp_path.clone(),
+            grub_timeout: u32::try_from(settings.grub_timeout).unwrap_or(u32::MAX),
+            fix_udev_net_rules: settings.fix_udev_net_rules,
+            udev_rules_dir: settings.udev_rules_dir.clone(),
+        }
+    }
+}
+
+/// A text of these lines.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.flat_map(|line| [line, "\n".into()]).collect()
+}
+
+/// The devices that `hardware --json` recorded.
+fn recorded(path: &Path) -> Result<Vec<BlockDevice>, Failure> {
+    let text = read("the recorded hardware", path)?;
+    serde_json::from_str(&text).map_err(|error| {
+        let path = path.display();
+        Failure::new(format!("the recorded hardware {path} is not what `hardware --json` prints: {error}"))
+    })
+}
+
+fn read(what: &str, path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
+        .map_err(|error: io::Error| Failure::new(format!("reading {what} {}: {error}", path.display())))
+}
+
+/// Ends a run that is refused, with all that is refused.
+fn refuse(plan: &Plan, stages: &[Stage]) -> Result<(), Failure> {
+    let refusals = plan.refusals_of(stages);
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new("the plan is refused, nothing was written").with_mistakes(refusals.into_iter().cloned()))
 }

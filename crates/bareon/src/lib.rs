@@ -14,4 +14,6 @@ pub mod drivers;
 pub mod hardware;
 pub mod input;
 pub mod objects;
+pub mod plan;
+pub mod run;
 pub mod steps;

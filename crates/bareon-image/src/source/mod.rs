@@ -5,7 +5,7 @@ mod file;
 mod http;
 mod part;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use url::Url;
 
@@ -39,23 +39,41 @@ pub trait Watch: Send + Sync {
     fn stopped(&self) -> bool;
 }
 
+/// What an address names.
+enum Place {
+    File(PathBuf),
+    Http(Url),
+}
+
+fn place(uri: &str) -> Result<Place, ImageError> {
+    if uri.starts_with('/') {
+        return Ok(Place::File(uri.into()));
+    }
+    let bad = |why: String| ImageError::BadUri { uri: shown(uri), why };
+    let url = Url::parse(uri).map_err(|e| bad(e.to_string()))?;
+    match url.scheme() {
+        "file" => url.to_file_path().map(Place::File).map_err(|()| bad("it names a host".to_owned())),
+        "http" | "https" => Ok(Place::Http(url)),
+        scheme => Err(ImageError::Scheme { uri: shown(uri), scheme: scheme.to_owned() }),
+    }
+}
+
+/// Looks whether `uri` is an address of a known transport, without going there.
+///
+/// # Errors
+/// When it is not.
+pub fn check_uri(uri: &str) -> Result<(), ImageError> {
+    place(uri).map(|_| ())
+}
+
 /// Opens what `uri` names.
 ///
 /// # Errors
 /// When it is no address, or cannot be opened.
 pub fn open(uri: &str, options: &Options, watch: Arc<dyn Watch>) -> Result<Box<dyn Source>, ImageError> {
-    if uri.starts_with('/') {
-        return Ok(Box::new(file::File::open(uri.as_ref())?));
-    }
-    let bad = |why: String| ImageError::BadUri { uri: shown(uri), why };
-    let url = Url::parse(uri).map_err(|e| bad(e.to_string()))?;
-    match url.scheme() {
-        "file" => {
-            let path = url.to_file_path().map_err(|()| bad("it names a host".to_owned()))?;
-            Ok(Box::new(file::File::open(&path)?))
-        }
-        "http" | "https" => Ok(Box::new(http::Http::open(url, &options.http, watch)?)),
-        scheme => Err(ImageError::Scheme { uri: shown(uri), scheme: scheme.to_owned() }),
+    match place(uri)? {
+        Place::File(path) => Ok(Box::new(file::File::open(&path)?)),
+        Place::Http(url) => Ok(Box::new(http::Http::open(url, &options.http, watch)?)),
     }
 }
 

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use crate::steps::bootloader::BootReport;
 
 /// How much of a command's outputs is kept, in bytes of the end of each.
 const TAIL: usize = 4096;
@@ -39,6 +40,9 @@ pub struct Document {
     pub commands: Vec<Command>,
     /// The images that were written.
     pub images: Vec<Image>,
+    /// What was installed to boot from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_loader: Option<BootReport>,
     /// How the run ended.
     pub end: End,
 }
@@ -140,6 +144,7 @@ impl Report {
             steps: Vec::new(),
             commands: Vec::new(),
             images: Vec::new(),
+            boot_loader: None,
             end: End::Success,
         };
         Self { begun: Instant::now(), document: Arc::new(Mutex::new(document)) }
@@ -173,6 +178,11 @@ impl Report {
     /// Notes an image that was written.
     pub fn image(&self, image: Image) {
         self.document().images.push(image);
+    }
+
+    /// Notes that the boot loader was installed.
+    pub fn boot_loader(&self, installed: BootReport) {
+        self.document().boot_loader = Some(installed);
     }
 
     /// Something to give to [`bareon_host::System::observed`]: it notes each command.

@@ -3,7 +3,13 @@
 //! What `bareon-provision hardware --json` prints on one machine can be planned with on another
 //! (`plan --hardware FILE`), so these values carry all that a plan needs to know.
 
+pub mod content;
+pub mod machine;
 pub mod matching;
+mod scan;
+pub mod usage;
+
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::objects::Bytes;
 
+pub use machine::{Machine, MachineError};
 pub use matching::{NoMatch, Wanted, find_disk};
 
 /// The size of a sector where nothing says another.
@@ -69,6 +76,26 @@ impl BlockDevice {
     /// Whether it can only be read.
     pub fn read_only(&self) -> bool {
         number(self.bspec.get("ro")).is_some_and(|ro| ro != 0)
+    }
+}
+
+impl fmt::Display for BlockDevice {
+    /// The node, size and identity, then the names by which an input may call it, a line each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.size().unwrap_or_default();
+        write!(f, "{}  {size}, sectors of {} bytes", self.device, self.sector_size().0)?;
+        for (name, what) in [("ID_MODEL", "model"), ("ID_SERIAL_SHORT", "serial"), ("ID_WWN", "wwn")] {
+            if let Some(value) = self.property(name) {
+                write!(f, ", {what} {value}")?;
+            }
+        }
+        if self.read_only() {
+            f.write_str(", read-only")?;
+        }
+        for link in self.devlinks() {
+            write!(f, "\n  {link}")?;
+        }
+        Ok(())
     }
 }
 

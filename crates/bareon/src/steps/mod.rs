@@ -2,3 +2,5 @@
 
 pub mod bootloader;
 pub mod configdrive;
+pub mod copyimage;
+pub mod partitioning;

@@ -39,6 +39,7 @@ pub use run::{commands, run};
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the machine starts its boot loader.
@@ -80,7 +81,7 @@ pub enum BootOrder {
 }
 
 /// The family of the installed system, by the names of its GRUB programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// `grub-install`, `grub-mkconfig`, `/boot/grub`.
@@ -181,7 +182,7 @@ impl Boot {
 }
 
 /// What was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BootReport {
     /// The family of the installed system.
     pub family: Family,

@@ -1,0 +1,70 @@
+//! The machine as a planner sees it: its disks, what lies on them, who uses them, its firmware.
+
+use std::io;
+
+use bareon_host::{CommandError, Runner, udevadm};
+
+use super::{
+    BlockDevice,
+    content::{self, Content},
+    scan,
+    usage::{Kernel, Usage, Use},
+};
+
+/// A machine, this one or one that was recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Machine {
+    /// Its disks.
+    pub devices: Vec<BlockDevice>,
+    /// What lies on them; nothing is known of a recorded machine.
+    pub contents: Vec<Content>,
+    /// Whether it was booted by UEFI.
+    pub uefi: bool,
+    usage: Option<Usage>,
+}
+
+/// A machine that cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// A command failed.
+    #[error("looking at the block devices of this machine")]
+    Command(#[from] CommandError),
+    /// The kernel's views cannot be read.
+    #[error("reading what is mounted on this machine; is /proc there?")]
+    Mounts(#[source] io::Error),
+}
+
+impl Machine {
+    /// A machine of which only the disks are known.
+    pub fn recorded(devices: Vec<BlockDevice>) -> Self {
+        Self { devices, ..Self::default() }
+    }
+
+    /// This machine.
+    ///
+    /// # Errors
+    /// When udev's database or `/proc` cannot be read.
+    pub fn look(host: &dyn Runner, kernel: &Kernel) -> Result<Self, MachineError> {
+        let known = udevadm::parse_export_db(&host.run(&udevadm::export_db())?.stdout);
+        let devices = scan::disks(kernel, &known);
+        let contents = content::contents(host, kernel, &known, &devices)?;
+        let usage = Usage::read(kernel).map_err(MachineError::Mounts)?;
+        let uefi = kernel.sys.join("firmware/efi").is_dir();
+        Ok(Self { devices, contents, uefi, usage: Some(usage) })
+    }
+
+    /// The disk with that device node.
+    pub fn device(&self, node: &str) -> Option<&BlockDevice> {
+        self.devices.iter().find(|device| device.device == node)
+    }
+
+    /// Whether the kernel knows partitions of the disk.
+    pub fn has_partitions(&self, disk: &str) -> bool {
+        self.contents.iter().any(|content| content.disk == disk && content.device != disk)
+    }
+
+    /// Who uses the disk; nobody is known of a recorded machine.
+    pub fn uses(&self, disk: &str) -> Vec<Use> {
+        self.usage.as_ref().map(|usage| usage.of(disk)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,89 @@
+//! The block devices of this machine, as the matcher sees them.
+//!
+//! Names, links and identity come from udev's database, sizes and geometry from sysfs. No list of
+//! major numbers says what a disk is: a disk is a whole block device that has media of some size and is
+//! no memory in disguise (zram, ram), no CD or floppy drive, and no part of another disk's firmware
+//! (the boot areas of an eMMC).
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use bareon_host::udevadm::Device;
+use serde_json::{Map, Value, json};
+
+use super::{
+    BlockDevice,
+    usage::{Kernel, names_in, node},
+};
+
+/// The disks of this machine, sorted by name, of which udev knows what `known` says.
+pub(super) fn disks(kernel: &Kernel, known: &BTreeMap<String, Device>) -> Vec<BlockDevice> {
+    let none = Device::default();
+    names_in(&kernel.sys.join("block"))
+        .iter()
+        .filter_map(|name| {
+            let dir = kernel.sys.join("block").join(name);
+            let udev = known.get(name).unwrap_or(&none);
+            is_disk(name, &dir, udev).then(|| describe(name, &dir, udev))?
+        })
+        .collect()
+}
+
+/// A number in a file of sysfs.
+fn number(dir: &Path, file: &str) -> Option<u64> {
+    text(dir, file)?.parse().ok()
+}
+
+fn text(dir: &Path, file: &str) -> Option<String> {
+    Some(fs::read_to_string(dir.join(file)).ok()?.trim().to_owned())
+}
+
+fn is_disk(name: &str, dir: &Path, udev: &Device) -> bool {
+    /// SCSI's number for CD drives (`TYPE_ROM`).
+    const SCSI_ROM: &str = "5";
+    let memory = name.starts_with("zram") || name.starts_with("ram");
+    let optical = udev.properties.get("ID_CDROM").is_some_and(|is| is == "1")
+        || (dir.join("device/scsi_level").exists() && text(dir, "device/type").as_deref() == Some(SCSI_ROM));
+    let floppy = name.starts_with("fd") && dir.join("device/cmos").exists();
+    let boot_area = name.contains("boot") && dir.join("force_ro").exists();
+    let lvm = text(dir, "dm/uuid").is_some_and(|uuid| !uuid.starts_with("mpath-"));
+    number(dir, "size").is_some_and(|sectors| sectors > 0)
+        && !(memory || optical || floppy || boot_area || lvm)
+}
+
+fn describe(name: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
+    /// sysfs counts in these, whatever sectors the device has.
+    const SYSFS_SECTOR: u64 = 512;
+    let size = number(dir, "size")?.saturating_mul(SYSFS_SECTOR);
+    let mut uspec = Map::new();
+    for (key, value) in &udev.properties {
+        if key != "DEVLINKS" {
+            uspec.insert(key.clone(), Value::from(value.clone()));
+        }
+    }
+    uspec.insert("DEVLINKS".into(), Value::from(udev.links.clone()));
+    uspec.entry("DEVNAME").or_insert_with(|| node(name).into());
+    let queue = |file: &str| number(dir, &format!("queue/{file}")).unwrap_or(0).to_string();
+    let described = json!({
+        "device": node(name),
+        "size": size,
+        "uspec": uspec,
+        "bspec": {
+            "sz": (size / SYSFS_SECTOR).to_string(),
+            "size64": size.to_string(),
+            "ss": queue("logical_block_size"),
+            "pbsz": queue("physical_block_size"),
+            "iomin": queue("minimum_io_size"),
+            "ioopt": queue("optimal_io_size"),
+            "maxsect": (number(dir, "queue/max_sectors_kb").unwrap_or(0) * 2).to_string(),
+            "ra": (number(dir, "queue/read_ahead_kb").unwrap_or(0) * 2).to_string(),
+            "alignoff": text(dir, "alignment_offset").unwrap_or_else(|| "0".into()),
+            "ro": text(dir, "ro").unwrap_or_else(|| "0".into()),
+        },
+        "espec": {
+            "removable": text(dir, "removable"),
+            "state": text(dir, "device/state"),
+            "timeout": text(dir, "device/timeout"),
+        },
+    });
+    serde_json::from_value(described).ok()
+}

@@ -1,0 +1,249 @@
+//! Who uses a disk: mounts, swap, and the devices that are built on it.
+//!
+//! Read from the kernel alone (`/proc/self/mountinfo`, `/proc/swaps`, `/sys/class/block/*/holders`),
+//! and followed upwards: a disk is in use when a volume of a group on one of its partitions is mounted.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bareon_host::mount::{self, Mounted};
+
+/// Where the kernel's views are; elsewhere in tests.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// `/proc`.
+    pub proc: PathBuf,
+    /// `/sys`.
+    pub sys: PathBuf,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self { proc: "/proc".into(), sys: "/sys".into() }
+    }
+}
+
+/// A use of a block device that forbids to write over it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Use {
+    /// The device that is used: a disk, or a partition of it.
+    pub device: String,
+    /// By what, for people: `mounted on /srv`, `swap`, `held by /dev/md0`.
+    pub by: String,
+    /// What ends that use.
+    pub remedy: String,
+}
+
+/// The users of block devices at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Usage {
+    mounts: Vec<Mounted>,
+    swaps: Vec<String>,
+    sys: PathBuf,
+}
+
+impl Usage {
+    /// Reads who uses what.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn read(kernel: &Kernel) -> io::Result<Self> {
+        let mounts = fs::read_to_string(kernel.proc.join("self/mountinfo"))?;
+        // A kernel without swap has no such file.
+        let swaps = fs::read_to_string(kernel.proc.join("swaps")).unwrap_or_default();
+        Ok(Self {
+            mounts: mount::parse_mountinfo(&mounts),
+            swaps: parse_swaps(&swaps),
+            sys: kernel.sys.clone(),
+        })
+    }
+
+    /// All uses of `disk` (a node such as `/dev/sda`), its partitions and what is built on them.
+    pub fn of(&self, disk: &str) -> Vec<Use> {
+        let mut uses = BTreeSet::new();
+        let name = kernel_name(disk);
+        let mut names = partitions(&self.sys, &name);
+        names.insert(0, name);
+        for name in names {
+            self.collect(&name, &node(&name), &mut uses, 0);
+        }
+        uses.into_iter().collect()
+    }
+
+    fn collect(&self, name: &str, device: &str, uses: &mut BTreeSet<Use>, depth: usize) {
+        let own = node(name);
+        let through = if own == device { String::new() } else { format!(" (through {own})") };
+        let number = fs::read_to_string(self.class(name).join("dev")).unwrap_or_default();
+        let mut add = |by: String, remedy: String| {
+            uses.insert(Use { device: device.into(), by: format!("{by}{through}"), remedy });
+        };
+        let is_it = |mounted: &&Mounted| {
+            let (major, minor) = mounted.number;
+            format!("{major}:{minor}") == number.trim() || same_node(&mounted.source, &own)
+        };
+        for Mounted { dir: point, .. } in self.mounts.iter().filter(is_it) {
+            if point == "/" {
+                add("it holds the running system".into(), "boot the ramdisk from elsewhere".into());
+            } else {
+                add(format!("mounted on {point}"), format!("umount {point}"));
+            }
+        }
+        if self.swaps.iter().any(|swap| same_node(swap, &own)) {
+            add("used as swap".into(), format!("swapoff {own}"));
+        }
+        // Devices are stacked a few deep; a loop in sysfs would be the kernel's fault, not ours to follow.
+        if depth > 16 {
+            return;
+        }
+        for holder in names_in(&self.class(name).join("holders")) {
+            let (shown, remedy) = self.holder(&holder);
+            uses.insert(Use { device: device.into(), by: format!("held by {shown}{through}"), remedy });
+            self.collect(&holder, device, uses, depth + 1);
+        }
+    }
+
+    /// A holder's name for people, and what stops it.
+    fn holder(&self, name: &str) -> (String, String) {
+        let class = self.class(name);
+        if let Ok(dm) = fs::read_to_string(class.join("dm/name")) {
+            let uuid = fs::read_to_string(class.join("dm/uuid")).unwrap_or_default();
+            let node = format!("/dev/mapper/{}", dm.trim());
+            return if uuid.starts_with("LVM-") {
+                (format!("the logical volume {node}"), format!("lvchange -an {node}"))
+            } else {
+                (node, format!("dmsetup remove {}", dm.trim()))
+            };
+        }
+        let node = node(name);
+        if class.join("md").is_dir() {
+            return (format!("the array {node}"), format!("mdadm --stop {node}"));
+        }
+        (node.clone(), format!("end the use by {node}"))
+    }
+
+    fn class(&self, name: &str) -> PathBuf {
+        self.sys.join("class/block").join(name)
+    }
+}
+
+/// The kernel's name of a device node: `cciss!c0d0` for `/dev/cciss/c0d0`.
+pub fn kernel_name(device: &str) -> String {
+    device.strip_prefix("/dev/").unwrap_or(device).replace('/', "!")
+}
+
+/// The device node of a kernel name.
+pub fn node(name: &str) -> String {
+    format!("/dev/{}", name.replace('!', "/"))
+}
+
+/// The kernel names of a disk's partitions, in the order of their numbers.
+pub fn partitions(sys: &Path, disk: &str) -> Vec<String> {
+    let dir = sys.join("class/block").join(disk);
+    let mut found: Vec<(u32, String)> = names_in(&dir)
+        .into_iter()
+        .filter_map(|name| {
+            let number = fs::read_to_string(dir.join(&name).join("partition")).ok()?.trim().parse().ok()?;
+            Some((number, name))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// The names in a directory, sorted; none where it cannot be read.
+pub(super) fn names_in(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<_> =
+        entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// Whether a path leads to `node`, be it by a link.
+fn same_node(path: &str, node: &str) -> bool {
+    path == node
+        || (path.starts_with("/dev/") && fs::canonicalize(path).is_ok_and(|real| real == Path::new(node)))
+}
+
+/// The devices of `/proc/swaps`.
+fn parse_swaps(text: &str) -> Vec<String> {
+    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(ToOwned::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, file: &str, text: &str) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn usage_of(disk: &str) -> Vec<(String, String)> {
+        let root = tempfile::tempdir().unwrap();
+        let kernel = Kernel { proc: root.path().join("proc"), sys: root.path().join("sys") };
+        let proc = kernel.proc.clone();
+        write(
+            &proc,
+            "self/mountinfo",
+            "22 1 254:1 / / rw - ext4 /dev/root rw\n30 22 253:0 / /my\\040data rw shared:1 - xfs /dev/mapper/os-x rw\n",
+        );
+        write(&proc, "swaps", "Filename Type Size Used Priority\n/dev/vda2 partition 1 0 -2\n");
+        let sys = root.path().join("sys/class/block");
+        for (file, text) in [
+            ("vda/dev", "254:0\n"),
+            ("vda/vda1/partition", "1\n"),
+            ("vda1/dev", "254:1\n"),
+            ("vda/vda2/partition", "2\n"),
+            ("vda2/dev", "254:2\n"),
+            ("vdb/dev", "254:16\n"),
+            ("vdb/vdb1/partition", "1\n"),
+            ("vdb1/dev", "254:17\n"),
+            ("vdb1/holders/md0/x", ""),
+            ("md0/dev", "9:0\n"),
+            ("md0/md/level", "raid1\n"),
+            ("md0/holders/dm-0/x", ""),
+            ("dm-0/dev", "253:0\n"),
+            ("dm-0/dm/name", "os-x\n"),
+            ("dm-0/dm/uuid", "LVM-abc\n"),
+            ("vdc/dev", "254:32\n"),
+        ] {
+            write(&sys, file, text);
+        }
+        Usage::read(&kernel).unwrap().of(disk).into_iter().map(|u| (u.device, u.by)).collect()
+    }
+
+    #[test]
+    fn mounts_and_swap_of_partitions_are_found() {
+        assert_eq!(
+            usage_of("/dev/vda"),
+            [
+                ("/dev/vda1".to_owned(), "it holds the running system".to_owned()),
+                ("/dev/vda2".into(), "used as swap".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn holders_are_followed_upwards() {
+        let uses = usage_of("/dev/vdb");
+        assert_eq!(
+            uses.iter().map(|(_, by)| by.as_str()).collect::<Vec<_>>(),
+            [
+                "held by the array /dev/md0",
+                "held by the logical volume /dev/mapper/os-x (through /dev/md0)",
+                "mounted on /my data (through /dev/dm-0)",
+            ]
+        );
+        assert!(uses.iter().all(|(device, _)| device == "/dev/vdb1"));
+    }
+
+    #[test]
+    fn a_disk_that_nobody_uses_has_no_uses() {
+        assert!(usage_of("/dev/vdc").is_empty());
+    }
+}

@@ -1,0 +1,82 @@
+//! Where the boot loader goes, and what the installed system mounts.
+
+use super::{InstallBoot, Options, layout};
+use crate::{
+    drivers::Deployment,
+    hardware::Machine,
+    steps::bootloader::{Boot, BootDisk, Esp, Family, Firmware, Mount},
+};
+
+/// The boot loader's step; nothing where no file system is the root (which is refused).
+pub(super) fn install(
+    deployment: &Deployment,
+    machine: &Machine,
+    options: &Options,
+    firmware: Firmware,
+) -> Option<InstallBoot> {
+    let scheme = &deployment.partition_scheme;
+    scheme.root()?;
+    let imaged = |device: &str| deployment.image_scheme.iter().any(|image| image.target_device == device);
+    let mounts = scheme
+        .fs_by_depth()
+        .into_iter()
+        .filter(|fs| !fs.is_swap())
+        .filter_map(|fs| {
+            Some(Mount {
+                device: fs.device.clone(),
+                mount: fs.mount.clone()?,
+                fs_type: fs.fs_type.clone(),
+                image: imaged(&fs.device),
+            })
+        })
+        .collect();
+    let disks = scheme
+        .parteds
+        .iter()
+        .filter(|parted| parted.install_bootloader)
+        .map(|parted| BootDisk {
+            disk: parted.name.clone(),
+            esp: layout::esps(parted, firmware)
+                .next()
+                .map(|esp| Esp { device: esp.name.clone(), number: esp.count }),
+        })
+        .collect();
+    let boot = Boot {
+        target: options.tmp_path.join("target"),
+        mounts,
+        swaps: scheme.fss.iter().filter(|fs| fs.is_swap()).map(|fs| fs.device.clone()).collect(),
+        disks,
+        firmware,
+        efi_boot_order: options.efi_boot_order,
+        efivars: machine.uefi,
+        kernel_params: deployment.grub.kernel_params.split_whitespace().collect::<Vec<_>>().join(" "),
+        grub_version: deployment.grub.version.unwrap_or(2),
+        grub_timeout: options.grub_timeout,
+        fix_udev_net_rules: options.fix_udev_net_rules,
+        udev_rules: deployment.host.nics.iter().map(|nic| (nic.mac.clone(), nic.name.clone())).collect(),
+        udev_rules_dir: options.udev_rules_dir.clone(),
+    };
+    Some(InstallBoot { boot, family: family(deployment) })
+}
+
+/// The family that the operating system's name, or the profile's, speaks of.
+fn family(deployment: &Deployment) -> Family {
+    const RPM: [&str; 6] = ["centos", "fedora", "red hat", "rhel", "rocky", "alma"];
+    let profile = deployment.configdrive.as_ref().map(|drive| drive.profile.as_str()).unwrap_or_default();
+    let names = format!("{} {profile}", deployment.operating_system.name).to_lowercase();
+    if RPM.iter().any(|name| names.contains(name)) { Family::Rpm } else { Family::Debian }
+}
+
+/// What that step does, for people.
+pub(super) fn what(boot: &Boot) -> String {
+    let disks: Vec<_> = boot.disks.iter().map(|disk| disk.disk.as_str()).collect();
+    let firmware = match boot.firmware {
+        Firmware::Bios => "BIOS",
+        Firmware::Uefi => "UEFI",
+        Firmware::Both => "BIOS and UEFI",
+    };
+    format!(
+        "configure the installed system and install its boot loader for {firmware} onto {}",
+        disks.join(", ")
+    )
+}

@@ -1,0 +1,123 @@
+//! An image onto a device, grown to fill it.
+//!
+//! The stream itself (fetch, unpack, verify, write) is `bareon-image`'s. The file system that is grown
+//! is the one that is found in the image after it was written, not the one that the layout names: the
+//! two differ in real inputs. ext is grown while it is not mounted, after the check that resize2fs asks
+//! for; XFS and btrfs only grow while they are mounted, so they are, in our own mount namespace.
+
+use std::{fs, io, path::PathBuf};
+
+use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount, runner};
+use bareon_image::{ImageError, Options, Progress, Request, Written};
+
+/// An image that is written.
+#[derive(Debug, Clone)]
+pub struct WriteImage {
+    /// What is fetched, what is expected of it, where it goes.
+    pub request: Request,
+    /// The file system that the input says is within; nothing for an image that stays as it is.
+    pub grow: Option<FsType>,
+    /// Where a file system is mounted that only grows while mounted.
+    pub mount_point: PathBuf,
+    /// Whether it is written only if it is there: the config drive's image, which another stage makes.
+    pub if_there: bool,
+}
+
+/// An image that could not be written or grown.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyImageError {
+    /// It could not be written.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A command failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The place where it is mounted to be grown cannot be made.
+    #[error("making the mount point {}", .path.display())]
+    MountPoint {
+        /// The place.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl WriteImage {
+    /// The commands that grow the file system, if it is what the input says.
+    pub fn commands(&self) -> Vec<Cmd> {
+        let Some(fs) = self.grow else { return Vec::new() };
+        let mut commands = self.offline(fs);
+        commands.extend(self.mounted(fs).into_iter().flatten());
+        commands
+    }
+
+    /// The device that is written.
+    pub fn device(&self) -> String {
+        self.request.target.to_string_lossy().into_owned()
+    }
+
+    /// Writes the image and grows its file system.
+    ///
+    /// # Errors
+    /// When the image cannot be fetched, is not what was expected, or cannot be written; when its
+    /// file system cannot be grown.
+    pub fn run(
+        &self,
+        host: &dyn Runner,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Written, CopyImageError> {
+        let written = bareon_image::write(&self.request, options, progress)?;
+        if self.grow.is_some() {
+            self.grow(host)?;
+        }
+        Ok(written)
+    }
+
+    fn grow(&self, host: &dyn Runner) -> Result<(), CopyImageError> {
+        let device = self.device();
+        let found = blkid::parse_probe(&host.run(&blkid::probe(&device))?.stdout);
+        let Some(fs) = found.fs_type.and_then(|name| name.parse::<FsType>().ok()) else {
+            tracing::warn!(
+                "{device}: the image is of no file system that can be grown; it stays as large as it is"
+            );
+            return Ok(());
+        };
+        if Some(fs) != self.grow {
+            tracing::info!("{device}: the image holds {fs}, which is not what the input says");
+        }
+        for command in self.offline(fs) {
+            host.run(&command)?;
+        }
+        let Some([mount, grow, umount]) = self.mounted(fs) else { return Ok(()) };
+        fs::create_dir_all(&self.mount_point)
+            .map_err(|source| CopyImageError::MountPoint { path: self.mount_point.clone(), source })?;
+        host.run(&mount)?;
+        let grown = host.run(&grow);
+        // Also when we were told to stop: nothing stays mounted.
+        let _shield = runner::shield();
+        let unmounted = host.run(&umount);
+        grown?;
+        unmounted?;
+        Ok(())
+    }
+
+    /// What grows an ext file system, which must not be mounted for it.
+    fn offline(&self, fs: FsType) -> Vec<Cmd> {
+        let device = self.device();
+        if fs.is_ext() { vec![grow::e2fsck(&device), grow::resize2fs(&device)] } else { Vec::new() }
+    }
+
+    /// What grows a file system that must be mounted for it.
+    fn mounted(&self, fs: FsType) -> Option<[Cmd; 3]> {
+        let point = self.mount_point.to_string_lossy();
+        let grow = match fs {
+            FsType::Xfs => grow::xfs_growfs(&point),
+            FsType::Btrfs => grow::btrfs_resize(&point),
+            _ => return None,
+        };
+        let mount = mount::mount(&self.device(), &self.mount_point, &fs.to_string());
+        Some([mount, grow, mount::umount(&self.mount_point)])
+    }
+}

@@ -1,0 +1,185 @@
+//! A disk's partition table and the file systems on it.
+//!
+//! One step does one disk: lock it against udev, make the kernel forget its partitions, write the
+//! whole table, tell the kernel, make the file systems, unlock. Nothing is waited for but the locks:
+//! the kernel has made the partitions' nodes (in devtmpfs) when `partx` returns, and udev, which
+//! cannot look at a locked disk, gets to see it once, when it is finished. What udev then does with
+//! it is settled for by [`settle`], once for all disks.
+
+use std::path::Path;
+
+use bareon_host::{
+    Cmd, CommandError, Runner,
+    lock::{self, LockError},
+    mkfs::{self, FsType},
+    partx,
+    sfdisk::{self, Gpt},
+    udevadm,
+};
+
+/// A disk that gets a new table and file systems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayOutDisk {
+    /// The table.
+    pub gpt: Gpt,
+    /// Whether the kernel knows partitions of the disk, which it is to forget.
+    pub has_partitions: bool,
+    /// What is made on the partitions.
+    pub file_systems: Vec<MakeFs>,
+}
+
+/// A file system that is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeFs {
+    /// The device that it lies on.
+    pub device: String,
+    /// Its type.
+    pub fs: FsType,
+    /// Its label; none when empty.
+    pub label: String,
+    /// Further arguments of mkfs.
+    pub options: Vec<String>,
+}
+
+/// A disk that could not be laid out.
+#[derive(Debug, thiserror::Error)]
+pub enum LayOutError {
+    /// It could not be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A command failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The kernel did not make the node of a partition.
+    #[error(
+        "{device} did not appear after the table was written: look at `dmesg` and `sfdisk --dump {disk}`, \
+         and see that /dev is a devtmpfs"
+    )]
+    NoNode {
+        /// The disk.
+        disk: String,
+        /// The partition's node.
+        device: String,
+    },
+}
+
+impl MakeFs {
+    /// The command that makes it.
+    pub fn command(&self) -> Cmd {
+        let options: Vec<_> = self.options.iter().map(String::as_str).collect();
+        mkfs::mkfs(self.fs, &self.device, &self.label, &options)
+    }
+}
+
+impl LayOutDisk {
+    /// What is run, in this order.
+    pub fn commands(&self) -> Vec<Cmd> {
+        let mut commands = self.table_commands();
+        commands.extend(self.file_systems.iter().map(MakeFs::command));
+        commands
+    }
+
+    fn table_commands(&self) -> Vec<Cmd> {
+        let disk = &self.gpt.disk;
+        let mut commands = Vec::new();
+        if self.has_partitions {
+            commands.push(partx::delete(disk));
+        }
+        commands.push(sfdisk::write_gpt(&self.gpt));
+        commands.push(partx::add(disk));
+        commands
+    }
+
+    /// Writes the table and makes the file systems.
+    ///
+    /// # Errors
+    /// At the first command that fails, or a partition that does not appear.
+    pub fn run(&self, host: &dyn Runner) -> Result<(), LayOutError> {
+        let disk = &self.gpt.disk;
+        let _lock = lock::exclusive(Path::new(disk))?;
+        for command in self.table_commands() {
+            host.run(&command)?;
+        }
+        for partition in &self.gpt.partitions {
+            let device = crate::objects::partition::partition_name(disk, partition.number);
+            if !Path::new(&device).exists() {
+                return Err(LayOutError::NoNode { disk: disk.clone(), device });
+            }
+        }
+        for fs in &self.file_systems {
+            host.run(&fs.command())?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until udev has seen what was done, so that its links and database tell of the new state.
+pub fn settle() -> Cmd {
+    udevadm::settle()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bareon_host::{Script, sfdisk::GptPartition};
+
+    use super::*;
+
+    /// A step for a disk that is a file in `dir`, whose first partition's node is there if `node`.
+    fn step(dir: &Path, node: bool) -> LayOutDisk {
+        let disk = dir.join("disk").to_string_lossy().into_owned();
+        fs::write(&disk, "").unwrap();
+        if node {
+            fs::write(format!("{disk}1"), "").unwrap();
+        }
+        let partition = GptPartition {
+            number: 1,
+            start: 2048,
+            size: 2048,
+            type_guid: "0FC63DAF-8483-4772-8E79-3D69D8477DE4".into(),
+            name: "/".into(),
+            attributes: Vec::new(),
+        };
+        let fs = MakeFs {
+            device: format!("{disk}1"),
+            fs: FsType::Ext4,
+            label: "root".into(),
+            options: vec!["-O".into(), "^64bit".into()],
+        };
+        let gpt = Gpt { disk, partitions: vec![partition] };
+        LayOutDisk { gpt, has_partitions: true, file_systems: vec![fs] }
+    }
+
+    /// A host that expects the commands that the step shows, and answers each with success.
+    fn host(step: &LayOutDisk, commands: usize) -> Script {
+        let lines: Vec<_> = step.commands().iter().map(ToString::to_string).collect();
+        lines.iter().take(commands).fold(Script::default(), |host, line| host.ok(line, ""))
+    }
+
+    #[test]
+    fn what_is_shown_is_what_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let step = step(dir.path(), true);
+        let programs: Vec<_> = step.commands().iter().map(|cmd| cmd.tool().origin().program).collect();
+        assert_eq!(programs, ["partx", "sfdisk", "partx", "mkfs.ext4"]);
+        step.run(&host(&step, 4)).unwrap();
+    }
+
+    #[test]
+    fn a_partition_that_does_not_appear_ends_the_step_before_anything_is_made_on_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let step = step(dir.path(), false);
+        let error = step.run(&host(&step, 3)).unwrap_err();
+        assert!(matches!(error, LayOutError::NoNode { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_partition_in_use_ends_the_step_before_the_table_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let step = step(dir.path(), true);
+        let line = step.commands()[0].to_string();
+        let host = Script::default().fails(&line, 1, "partx: error deleting partition 1");
+        assert!(matches!(step.run(&host), Err(LayOutError::Command(_))));
+    }
+}
