@@ -16,6 +16,8 @@ pub mod metadata;
 pub mod schema;
 pub mod spaces;
 pub mod system;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
