@@ -105,6 +105,8 @@ fn run(choices: &Choices) -> Result<()> {
     println!("   lets us in after {} s; it says:", booted.took.as_secs());
     let answers = booted.ask(QUESTIONS)?;
     print_indented(answers.lines());
+    println!("   and on its serial console:");
+    print_indented(booted.running.console().lines().rfind(|line| line.contains("login:")).into_iter());
     look_inside(&booted, &dir.display().to_string(), choices.keep);
     while choices.keep && booted.running.status()?.is_none() {
         thread::sleep(Duration::from_secs(1));

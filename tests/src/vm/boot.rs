@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A boot to ssh takes about a minute; one that takes this long hangs.
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// A pair of keys for ssh.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl Booted {
             "-o",
             "BatchMode=yes",
             "-o",
-            "ConnectTimeout=30",
+            "ConnectTimeout=15",
             "-o",
             "LogLevel=ERROR",
         ]);

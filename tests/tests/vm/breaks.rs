@@ -92,13 +92,9 @@ const FAILS: &str = "
     echo $? >/out/ended
     nothing_left || exit 11
     udevadm settle
-    for part in /dev/vda*; do
-        mkdir -p /tmp/mnt
-        if mount -o ro $part /tmp/mnt 2>/dev/null; then
-            [ ! -e /tmp/mnt/data ] || { echo $part holds what was copied; exit 12; }
-            umount /tmp/mnt
-        fi
-    done";
+    mkdir -p /tmp/mnt
+    mount -o ro /dev/vda3 /tmp/mnt 2>/dev/null && { echo what was copied mounts; ls -l /tmp/mnt; exit 12; }
+    exit 0";
 
 #[test]
 #[ignore = "needs root and QEMU: contrib/test runs it"]
