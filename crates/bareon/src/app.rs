@@ -91,8 +91,14 @@ impl Call<'_> {
 
     fn show_drivers(&self) -> Result<(), Failure> {
         let all = drivers::drivers();
-        let drivers: Vec<_> = all.iter().map(|driver| (driver.name(), driver.about())).collect();
-        self.answer(&json!(drivers), || {
+        let installed = drivers::external::installed(&self.settings.drivers_dir);
+        let mut drivers: Vec<_> =
+            all.iter().map(|driver| (driver.name().to_owned(), driver.about().to_owned())).collect();
+        let dir = self.settings.drivers_dir.display();
+        drivers.extend(installed.into_iter().map(|name| (name, format!("installed in {dir}"))));
+        let shown: Vec<_> =
+            drivers.iter().map(|(name, about)| json!({"name": name, "about": about})).collect();
+        self.answer(&json!(shown), || {
             lines(drivers.iter().map(|(name, about)| format!("{name:<16} {about}")))
         })
     }

@@ -158,6 +158,7 @@ impl DataDriver for External<'_> {
                 configdrive: objects.configdrive,
                 host: objects.host,
                 shown_scheme: None,
+                origins: super::Origins::default(),
                 deferred: Vec::new(),
             }),
         }

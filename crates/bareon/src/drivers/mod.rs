@@ -9,6 +9,7 @@ pub mod ironic;
 pub mod mistake;
 pub mod nailgun;
 pub mod nailgun_simple;
+mod origin;
 pub mod place;
 
 use std::{
@@ -28,6 +29,7 @@ use crate::{
 
 pub use external::External;
 pub use mistake::{Mistake, Mistakes};
+pub use origin::Origins;
 
 /// What a driver may know beside the document.
 #[derive(Clone, Copy)]
@@ -63,6 +65,8 @@ pub struct Deployment {
     pub shown_scheme: Option<Value>,
     /// Mistakes that a plan shows and a run refuses.
     pub deferred: Vec<Mistake>,
+    /// Where in the document the objects come from.
+    pub origins: Origins,
 }
 
 /// What is known of the machine beside its disks.

@@ -1,7 +1,7 @@
 //! What is refused before the first byte is written.
 //!
 //! Each check adds its refusals; none stops the others, so that all are told at once. A refusal names
-//! the place in the objects as `plan --json` shows them, or in the input where the driver says which.
+//! the place in the input, or in the objects as `plan --json` shows them where the driver noted none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,9 +43,14 @@ struct Checks<'a> {
 }
 
 impl Checks<'_> {
+    /// Where in the input an object stands.
+    fn place(&self, path: &str) -> String {
+        self.deployment.origins.of(path)
+    }
+
     fn refuse(&mut self, stages: &[Stage], path: &str, value: &str, problem: &str, remedy: &str) {
-        let value = Value::from(value);
-        let mistake = Mistake::new(path, Some(&value).filter(|_| !value.is_null()), problem, remedy);
+        let value = Some(Value::from(value)).filter(|_| !value.is_empty());
+        let mistake = Mistake::new(self.place(path), value.as_ref(), problem, remedy);
         self.refusals.extend(stages.iter().map(|stage| Refusal { stage: *stage, mistake: mistake.clone() }));
     }
 
@@ -106,7 +111,10 @@ impl Checks<'_> {
         for (i, parted) in deployment.partition_scheme.parteds.iter().enumerate() {
             let path = format!("/partition_scheme/parteds/{i}");
             if let Some(first) = seen.insert(&parted.name, i) {
-                let problem = format!("the same disk is laid out by parteds/{first} already");
+                let problem = format!(
+                    "the same disk is laid out by {} already",
+                    self.place(&format!("/partition_scheme/parteds/{first}"))
+                );
                 self.refuse(&[Stage::Partition], &path, &parted.name, &problem, "name each disk once");
             }
             self.disk(&path, parted);
@@ -235,7 +243,10 @@ impl Checks<'_> {
             self.file_system(&path, fs);
             if let Some(mount) = fs.mount.as_deref().filter(|mount| *mount != "swap") {
                 if let Some(first) = mounts.insert(normal(mount), i) {
-                    let problem = format!("fss/{first} is mounted there already");
+                    let problem = format!(
+                        "{} is mounted there already",
+                        self.place(&format!("/partition_scheme/fss/{first}"))
+                    );
                     self.refuse(
                         &Stage::ALL,
                         &format!("{path}/mount"),
@@ -256,7 +267,8 @@ impl Checks<'_> {
                 }
             }
             if let Some(first) = devices.insert(&fs.device, i) {
-                let problem = format!("fss/{first} lies there already");
+                let problem =
+                    format!("{} lies there already", self.place(&format!("/partition_scheme/fss/{first}")));
                 self.refuse(
                     &Stage::ALL,
                     &format!("{path}/device"),

@@ -10,7 +10,10 @@ use super::{
     spaces::{Disk, Group, Kind, Loose, Spaces, Volume},
 };
 use crate::{
-    drivers::mistake::{Mistake, Mistakes},
+    drivers::{
+        Origins,
+        mistake::{Mistake, Mistakes},
+    },
     hardware::{BlockDevice, Wanted, find_disk},
     objects::{
         Mib, PartitionScheme,
@@ -94,6 +97,8 @@ pub struct Layout {
     pub shown: Vec<(String, Value)>,
     /// Mistakes that a plan shows and a run refuses.
     pub deferred: Vec<Mistake>,
+    /// Where the parts of the scheme come from.
+    pub origins: Origins,
     /// Whether the metadata version of the arrays follows the operating system.
     pub md_by_os: bool,
 }
@@ -176,6 +181,7 @@ impl Layout {
             partitions: Vec::new(),
             install_bootloader: true,
         });
+        self.origins.at(format!("/partition_scheme/parteds/{}", self.scheme.parteds.len() - 1), &*disk.path);
         self.partition(BIOS_GRUB);
         self.last(|partition| partition.flags.push("bios_grub".into()));
         self.partition(ESP);
@@ -206,12 +212,14 @@ impl Layout {
         }
         for _ in 0..count {
             self.partition(Mib(size));
+            self.note_partition(volume);
             self.guid(&volume.guid);
         }
     }
 
     fn volume(&mut self, volume: &Volume) {
         let name = self.partition(Mib(volume.size));
+        self.note_partition(volume);
         self.last(|partition| partition.keep_data = volume.keep);
         match (volume.kind, volume.mount_point()) {
             (Kind::Pv, _) => self.pv(name, volume),
@@ -256,6 +264,17 @@ impl Layout {
         }
     }
 
+    /// Notes that the partition that was added last comes from `volume`.
+    fn note_partition(&mut self, volume: &Volume) {
+        let Some(parted) = self.scheme.parteds.last() else { return };
+        let (disk, number) = (self.scheme.parteds.len() - 1, parted.partitions.len().saturating_sub(1));
+        let object = format!("/partition_scheme/parteds/{disk}/partitions/{number}");
+        let path = &volume.path;
+        self.origins.at(format!("{object}/end"), format!("{path}/size"));
+        self.origins.at(format!("{object}/guid"), format!("{path}/partition_guid"));
+        self.origins.at(object, &**path);
+    }
+
     /// Gives the partition that was added last its type GUID.
     fn guid(&mut self, guid: &Loose) {
         let Some(parted) = self.scheme.parteds.last() else { return };
@@ -267,6 +286,11 @@ impl Layout {
     fn fs(&mut self, device: String, volume: &Volume, default: &str) {
         let index = self.scheme.fss.len();
         self.loose(&volume.label, || format!("/fss/{index}/fs_label"));
+        let (object, path) = (format!("/partition_scheme/fss/{index}"), &volume.path);
+        for (key, input) in [("fs_type", "file_system"), ("fs_label", "disk_label"), ("mount", "mount")] {
+            self.origins.at(format!("{object}/{key}"), format!("{path}/{input}"));
+        }
+        self.origins.at(object, &**path);
         self.scheme.fss.push(FileSystem {
             device,
             mount: volume.mount.clone(),
@@ -297,6 +321,7 @@ impl Layout {
                 keep_data: false,
             }),
         }
+        self.origins.at(format!("/partition_scheme/pvs/{}", self.scheme.pvs.len()), &*volume.path);
         let meta = u64::try_from(volume.meta_size.saturating_sub(8) / 2).unwrap_or(0);
         self.scheme.pvs.push(PhysicalVolume {
             name,
@@ -317,6 +342,7 @@ impl Layout {
             self.scheme.mds[md].devices.push(member);
             return;
         }
+        self.origins.at(format!("/partition_scheme/mds/{}", self.scheme.mds.len()), &*volume.path);
         let name = format!("/dev/md{}", self.scheme.mds.len());
         self.scheme.mds.push(MultipleDevice {
             name: name.clone(),
@@ -348,6 +374,7 @@ impl Layout {
                 let problem = format!("there are two logical volumes {device}");
                 self.deferred.push(Mistake::new(volume.path.clone(), None, problem, "rename one of the two"));
             }
+            self.origins.at(format!("/partition_scheme/lvs/{}", self.scheme.lvs.len()), &*volume.path);
             self.scheme.lvs.push(lv);
             if volume.mount_point().is_some() {
                 self.fs(device, volume, "xfs");

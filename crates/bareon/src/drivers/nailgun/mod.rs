@@ -142,7 +142,11 @@ pub fn targets(
 /// Joins a sound document with the metadata of its images.
 pub fn finish(base: &Base<'_>, targeted: Targeted, identity: Identity, facts: &Facts<'_>) -> Deployment {
     let Targeted { layout, targets } = targeted;
-    let Layout { mut scheme, shown, mut deferred, md_by_os } = layout;
+    let Layout { mut scheme, shown, mut deferred, md_by_os, mut origins } = layout;
+    for (i, image) in base.images.iter().enumerate() {
+        origins.under(format!("/image_scheme/{i}"), &*image.path);
+    }
+    origins.at("/grub", "/profile");
     deferred.extend(identity.deferred);
     let metadata = Metadata::fetch(&base.images, facts);
     let operating_system = metadata.os().unwrap_or_else(|| system::by_profile(&base.profile));
@@ -159,6 +163,7 @@ pub fn finish(base: &Base<'_>, targeted: Targeted, identity: Identity, facts: &F
         skip_partitioning: scheme.skip_partitioning(),
         shown_scheme: shown_scheme(&scheme, shown),
         deferred,
+        origins,
         partition_scheme: scheme,
     }
 }

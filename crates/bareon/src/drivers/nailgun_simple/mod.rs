@@ -8,7 +8,7 @@ mod sections;
 use serde_json::Value;
 
 use super::{
-    DataDriver, Deployment, Facts, Mistakes, Registered,
+    DataDriver, Deployment, Facts, Mistakes, Origins, Registered,
     nailgun::{Identity, Targeted, document, finish, identity, layout::Layout, schema, targets},
     place::{Place, truthy},
 };
@@ -51,7 +51,10 @@ impl DataDriver for NailgunSimple {
             images = targets(base, &|mount| target(&read.shown, mount), &mut mistakes);
         }
         let Some(base) = base.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
-        let layout = Layout { scheme: with_esp(read.scheme), deferred: read.deferred, ..Layout::default() };
+        let mut origins = Origins::default();
+        origins.under("/partition_scheme", "/partitioning");
+        let layout =
+            Layout { scheme: with_esp(read.scheme), deferred: read.deferred, origins, ..Layout::default() };
         let mut deployment = finish(&base, Targeted { layout, targets: images }, identity, facts);
         deployment.skip_partitioning = keeps(&read.shown);
         deployment.shown_scheme = Some(read.shown);
