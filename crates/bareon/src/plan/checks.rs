@@ -141,24 +141,18 @@ impl Checks<'_> {
         let sector = device.sector_size().0;
         let Some(size) = device.size() else { return };
         let usable = Bytes(size.0.saturating_sub(BACKUP_GPT_SECTORS * sector));
-        for (j, partition) in parted.partitions.iter().enumerate() {
-            if partition.end.bytes() > usable {
-                let problem = format!(
-                    "{} ends at {}, the disk has room for partitions up to {} MiB ({size} in all)",
-                    partition.name,
-                    partition.end,
-                    usable.0 >> 20
-                );
-                let value = partition.end.0.to_string();
-                let path = format!("{path}/partitions/{j}/end");
-                self.refuse(
-                    &[Stage::Partition],
-                    &path,
-                    &value,
-                    &problem,
-                    "make the volumes of this disk smaller",
-                );
-            }
+        // One is enough: those that follow lie beyond the end, too.
+        let beyond =
+            parted.partitions.iter().enumerate().find(|(_, partition)| partition.end.bytes() > usable);
+        if let Some((j, partition)) = beyond {
+            let problem = format!(
+                "{} ends at {}, the disk has room for partitions up to {} MiB ({size} in all)",
+                partition.name,
+                partition.end,
+                usable.0 >> 20
+            );
+            let path = format!("{path}/partitions/{j}/end");
+            self.refuse(&[Stage::Partition], &path, "", &problem, "make the volumes of this disk smaller");
         }
     }
 
