@@ -7,6 +7,7 @@
 use std::{
     fs::File,
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -32,6 +33,15 @@ pub enum LockError {
         /// The disk.
         device: PathBuf,
     },
+    /// Somebody has it for himself: a mount, swap, a device on top of it, a program.
+    #[error(
+        "{} is in use by somebody who has it for himself; `lsblk`, `fuser -v {}` and `grep -l {} /proc/*/mountinfo` \
+         may show who", .device.display(), .device.display(), .device.display()
+    )]
+    Claimed {
+        /// The disk.
+        device: PathBuf,
+    },
     /// It cannot be opened or locked at all.
     #[error("locking {}", .device.display())]
     Io {
@@ -41,6 +51,22 @@ pub enum LockError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Looks whether nobody has `device` (a whole disk), or a partition of it, for himself: the kernel gives an
+/// exclusive opener to one at a time, whatever its mount namespace.
+///
+/// # Errors
+/// When somebody has, or it cannot be opened.
+pub fn free(device: &Path) -> Result<(), LockError> {
+    let opened = File::options().read(true).custom_flags(nix::libc::O_EXCL).open(device);
+    match opened {
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) => {
+            Err(LockError::Claimed { device: device.into() })
+        }
+        Err(source) => Err(LockError::Io { device: device.into(), source }),
+    }
 }
 
 /// A lock; it ends when this value does.

@@ -1,8 +1,12 @@
 //! The machine as a planner sees it: its disks, what lies on them, who uses them, its firmware.
 
-use std::io;
+use std::{io, path::Path};
 
-use bareon_host::{CommandError, Runner, udevadm};
+use bareon_host::{
+    CommandError, Runner,
+    lock::{self, LockError},
+    udevadm,
+};
 
 use super::{
     BlockDevice,
@@ -65,6 +69,16 @@ impl Machine {
 
     /// Who uses the disk; nobody is known of a recorded machine.
     pub fn uses(&self, disk: &str) -> Vec<Use> {
-        self.usage.as_ref().map(|usage| usage.of(disk)).unwrap_or_default()
+        let Some(usage) = &self.usage else { return Vec::new() };
+        let uses = usage.of(disk);
+        match lock::free(Path::new(disk)) {
+            Err(LockError::Claimed { .. }) if uses.is_empty() => vec![Use {
+                device: disk.into(),
+                by: "somebody has it, or a partition of it, for himself, and the kernel does not name him"
+                    .into(),
+                remedy: format!("`lsblk {disk}`, `fuser -v {disk}` may show who; end that use"),
+            }],
+            _ => uses,
+        }
     }
 }

@@ -51,14 +51,16 @@ impl Usage {
     /// # Errors
     /// When `/proc` cannot be read.
     pub fn read(kernel: &Kernel) -> io::Result<Self> {
-        let mounts = fs::read_to_string(kernel.proc.join("self/mountinfo"))?;
+        let mut mounts = mount::parse_mountinfo(&fs::read_to_string(kernel.proc.join("self/mountinfo"))?);
+        for mounted in elsewhere(&kernel.proc) {
+            // Most namespaces are copies of one another.
+            if !mounts.iter().any(|known| known.number == mounted.number) {
+                mounts.push(mounted);
+            }
+        }
         // A kernel without swap has no such file.
         let swaps = fs::read_to_string(kernel.proc.join("swaps")).unwrap_or_default();
-        Ok(Self {
-            mounts: mount::parse_mountinfo(&mounts),
-            swaps: parse_swaps(&swaps),
-            sys: kernel.sys.clone(),
-        })
+        Ok(Self { mounts, swaps: parse_swaps(&swaps), sys: kernel.sys.clone() })
     }
 
     /// All uses of `disk` (a node such as `/dev/sda`), its partitions and what is built on them.
@@ -127,6 +129,26 @@ impl Usage {
     fn class(&self, name: &str) -> PathBuf {
         self.sys.join("class/block").join(name)
     }
+}
+
+/// The mounts of other mount namespaces; the mount point says which process has them.
+fn elsewhere(proc: &Path) -> Vec<Mounted> {
+    let mut seen: BTreeSet<_> = fs::read_link(proc.join("self/ns/mnt")).into_iter().collect();
+    let processes = names_in(proc).into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let mut mounts = Vec::new();
+    for process in processes {
+        let dir = proc.join(&process);
+        // A process that ended meanwhile has no mounts.
+        if !fs::read_link(dir.join("ns/mnt")).is_ok_and(|namespace| seen.insert(namespace)) {
+            continue;
+        }
+        let table = fs::read_to_string(dir.join("mountinfo")).unwrap_or_default();
+        mounts.extend(mount::parse_mountinfo(&table).into_iter().map(|mounted| Mounted {
+            dir: format!("{} (in the mount namespace of process {process})", mounted.dir),
+            ..mounted
+        }));
+    }
+    mounts
 }
 
 /// The kernel's name of a device node: `cciss!c0d0` for `/dev/cciss/c0d0`.

@@ -97,6 +97,8 @@ impl LayOutDisk {
     pub fn run(&self, host: &dyn Runner) -> Result<(), LayOutError> {
         let disk = &self.gpt.disk;
         let _lock = lock::exclusive(Path::new(disk))?;
+        // Looked at when the plan was made; nobody may have come since.
+        lock::free(Path::new(disk))?;
         for command in self.table_commands() {
             host.run(&command)?;
         }

@@ -313,17 +313,13 @@ impl Layout {
     }
 
     fn pv(&mut self, name: String, volume: &Volume) {
-        match self.scheme.vgs.iter_mut().find(|vg| vg.name == volume.vg) {
-            Some(vg) => vg.pvnames.push(name.clone()),
-            None => {
-                let object = format!("/partition_scheme/vgs/{}", self.scheme.vgs.len());
-                self.origins.at(object, format!("{}/vg", volume.path));
-                self.scheme.vgs.push(VolumeGroup {
-                    name: volume.vg.clone(),
-                    pvnames: vec![name.clone()],
-                    keep_data: false,
-                });
-            }
+        if let Some(vg) = self.scheme.vgs.iter_mut().find(|vg| vg.name == volume.vg) {
+            vg.pvnames.push(name.clone());
+        } else {
+            let object = format!("/partition_scheme/vgs/{}", self.scheme.vgs.len());
+            self.origins.at(object, format!("{}/vg", volume.path));
+            let pvnames = vec![name.clone()];
+            self.scheme.vgs.push(VolumeGroup { name: volume.vg.clone(), pvnames, keep_data: false });
         }
         self.origins.at(format!("/partition_scheme/pvs/{}", self.scheme.pvs.len()), &*volume.path);
         let meta = u64::try_from(volume.meta_size.saturating_sub(8) / 2).unwrap_or(0);
