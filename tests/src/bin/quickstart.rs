@@ -106,7 +106,10 @@ fn run(choices: &Choices) -> Result<()> {
     let answers = booted.ask(QUESTIONS)?;
     print_indented(answers.lines());
     println!("   and on its serial console:");
-    print_indented(booted.running.console().lines().rfind(|line| line.contains("login:")).into_iter());
+    let console = booted.running.console();
+    // Other services may write on behind the prompt.
+    let prompt = console.lines().find_map(|line| line.split_once("login:")).map_or("", |(host, _)| host);
+    println!("   {prompt}login:");
     look_inside(&booted, &dir.display().to_string(), choices.keep);
     while choices.keep && booted.running.status()?.is_none() {
         thread::sleep(Duration::from_secs(1));

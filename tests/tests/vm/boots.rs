@@ -25,7 +25,7 @@ fn all_file_systems() -> Vec<serde_json::Value> {
 }
 
 fn assert_all_file_systems(facts: &Facts) {
-    facts.mounted("/", "ext4", "system");
+    facts.mounted("/", "ext4", "");
     facts.mounted("/srv/xfs", "xfs", "data-xfs");
     facts.mounted("/srv/btrfs", "btrfs", "data-btrfs");
     facts.mounted("/srv/vfat", "vfat", "DATAVFAT");

@@ -63,7 +63,7 @@ fn killed_in_each_stage_then_run_again() {
         assert_eq!(report["end"]["outcome"], "failure", "{report}");
         assert_eq!(report["end"]["signal"], "SIGTERM", "{report}");
     }
-    case.boot("boot").mounted("/", "ext4", "system");
+    case.boot("boot").mounted("/", "ext4", "");
 }
 
 /// Makes `small.img.gz`, a file system that does not compress, and metadata beside it, in `dir`. The metadata have the
@@ -111,7 +111,7 @@ fn image_server_dies_half_way() {
         request.path == "/image/root.img.gz" && begin.is_some_and(|begin: u64| begin > 30 << 20)
     };
     assert!(case.images.requests().iter().any(resumed), "{:?}", case.images.requests());
-    case.boot("boot").mounted("/", "ext4", "system");
+    case.boot("boot").mounted("/", "ext4", "");
 
     // The image is not what its metadata say.
     ok(small_image(&case.machine.dir, "small.img.gz"));

@@ -146,7 +146,7 @@ impl Facts {
         assert_eq!(self.get(name), whole, "{name}: {self}");
     }
 
-    /// Fails unless `target` is mounted as this type of file system, with this label.
+    /// Fails unless `target` is mounted as this type of file system, with this label. An image brings its own label.
     pub fn mounted(&self, target: &str, file_system: &str, label: &str) {
         let found = self.get("mounts").lines().any(|line| {
             let mut words = line.split(' ');
