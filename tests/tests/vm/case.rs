@@ -150,7 +150,9 @@ impl Facts {
     pub fn mounted(&self, target: &str, file_system: &str, label: &str) {
         let found = self.get("mounts").lines().any(|line| {
             let mut words = line.split(' ');
-            words.next() == Some(target) && words.nth(1) == Some(file_system) && words.next() == Some(label)
+            words.next() == Some(target)
+                && words.nth(1) == Some(file_system)
+                && words.next().unwrap_or("") == label
         });
         assert!(found, "{target} is not mounted as {file_system} labelled {label}: {self}");
     }
