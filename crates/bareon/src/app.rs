@@ -2,8 +2,8 @@
 
 use std::{fs, io, path::Path};
 
-use bareon_host::{System, mount};
-use bareon_image::Silent;
+use bareon_host::{System, mount, runner};
+use bareon_image::Progress;
 use serde_json::{Value, json};
 
 use crate::{
@@ -63,7 +63,11 @@ impl Call<'_> {
             tracing::info!("--- Provisioning (do_provisioning) ---");
         }
         mount::private_namespace().map_err(|error| {
-            Failure::new(format!("giving this run mounts of its own: {error}; it must be run by root"))
+            let remedy = match error.raw_os_error() {
+                Some(nix::libc::EPERM) => "run it as root",
+                _ => "is / a mount point here, and not a chroot?",
+            };
+            Failure::new(format!("giving this run mounts of its own: {error}; {remedy}"))
         })?;
         let plan = self.plan()?;
         refuse(&plan, stages)?;
@@ -110,8 +114,10 @@ impl Call<'_> {
     }
 
     fn plan(&self) -> Result<Plan, Failure> {
-        let machine = self.machine()?;
+        let mut machine = self.machine()?;
         let deployment = self.deployment(&machine)?;
+        // The image's metadata may have been long in coming.
+        machine.look_again(&Kernel::default())?;
         Ok(plan::plan(deployment, &machine, &self.plan_options(), self.host))
     }
 
@@ -155,7 +161,7 @@ impl Call<'_> {
         }
         let mut options = self.image_options();
         options.http.max_retries = options.http.max_retries.clamp(1, METADATA_RETRIES);
-        match bareon_image::fetch(uri, &options, METADATA_LIMIT, &Silent) {
+        match bareon_image::fetch(uri, &options, METADATA_LIMIT, &Heard) {
             Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) => {
                 tracing::warn!(
@@ -192,6 +198,19 @@ impl Call<'_> {
             fix_udev_net_rules: settings.fix_udev_net_rules,
             udev_rules_dir: settings.udev_rules_dir.clone(),
         }
+    }
+}
+
+/// Stops a small transfer when the run is told to stop.
+struct Heard;
+
+impl Progress for Heard {
+    fn retried(&self, why: &str, attempt: u32) {
+        tracing::warn!("the metadata of the image: {why}; trying again ({attempt})");
+    }
+
+    fn cancelled(&self) -> bool {
+        runner::cancelled()
     }
 }
 

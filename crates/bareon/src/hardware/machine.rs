@@ -57,6 +57,22 @@ impl Machine {
         Ok(Self { devices, contents, uefi, usage: Some(usage) })
     }
 
+    /// Whether this is the machine that the program runs on, not one that was recorded.
+    pub fn is_this(&self) -> bool {
+        self.usage.is_some()
+    }
+
+    /// Looks again at who uses the disks: time has passed.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn look_again(&mut self, kernel: &Kernel) -> Result<(), MachineError> {
+        if self.is_this() {
+            self.usage = Some(Usage::read(kernel).map_err(MachineError::Mounts)?);
+        }
+        Ok(())
+    }
+
     /// The disk with that device node.
     pub fn device(&self, node: &str) -> Option<&BlockDevice> {
         self.devices.iter().find(|device| device.device == node)

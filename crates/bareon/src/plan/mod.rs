@@ -23,7 +23,7 @@ mod show;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
-use bareon_host::{Cmd, Runner, mkfs::FsType};
+use bareon_host::{Cmd, Runner, Tool, mkfs::FsType, tool::Origin};
 use bareon_image::{Container, Request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -191,6 +191,9 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
     }));
     let mut refusals = checks::refusals(&deployment, machine, firmware);
     refusals.extend(drive_refusals);
+    if machine.is_this() {
+        refusals.extend(missing_programs(&steps, host));
+    }
     let destroys = destroyed(&deployment, machine);
     Plan { deployment, steps, destroys, refusals, firmware }
 }
@@ -202,7 +205,8 @@ impl Plan {
         self.steps.retain(|step| stages.contains(&step.stage));
         self.refusals.retain(|refusal| stages.contains(&refusal.stage));
         if !stages.contains(&Stage::Partition) {
-            self.destroys.clear();
+            let targets: BTreeSet<_> = self.steps.iter().filter_map(Step::image_target).collect();
+            self.destroys.retain(|content| targets.contains(&content.device));
         }
         self
     }
@@ -222,13 +226,24 @@ impl Plan {
 impl Step {
     /// The command lines that it runs, as far as they are known before it runs.
     pub fn commands(&self) -> Vec<String> {
-        let lines = |commands: Vec<Cmd>| commands.iter().map(ToString::to_string).collect();
+        self.calls().iter().map(ToString::to_string).collect()
+    }
+
+    fn calls(&self) -> Vec<Cmd> {
         match &self.action {
-            Action::LayOut(disk) => lines(disk.commands()),
-            Action::Settle => lines(vec![partitioning::settle()]),
-            Action::MakeConfigDrive(drive) => lines(drive.commands.clone()),
-            Action::WriteImage(image) => lines(image.commands()),
-            Action::InstallBoot(install) => lines(bootloader::commands(&install.boot, install.family)),
+            Action::LayOut(disk) => disk.commands(),
+            Action::Settle => vec![partitioning::settle()],
+            Action::MakeConfigDrive(drive) => drive.commands.clone(),
+            Action::WriteImage(image) => image.commands(),
+            Action::InstallBoot(install) => bootloader::commands(&install.boot, install.family),
+        }
+    }
+
+    /// The device that an image is written to, where the step does that.
+    fn image_target(&self) -> Option<String> {
+        match &self.action {
+            Action::WriteImage(image) => Some(image.device()),
+            _ => None,
         }
     }
 
@@ -332,7 +347,9 @@ fn image_steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
         .iter()
         .filter_map(|image| Some(write(request(image)?, image.format.parse::<FsType>().ok(), false)))
         .collect();
-    if let Some(device) = deployment.partition_scheme.configdrive_device() {
+    // A format without a config drive may still have a ready-made one written; none that is left over.
+    let wanted = deployment.configdrive.is_some() || !options.prepare_configdrive;
+    if let Some(device) = deployment.partition_scheme.configdrive_device().filter(|_| wanted) {
         let request = Request {
             uri: options.config_drive_path.to_string_lossy().into_owned(),
             container: Container::Raw,
@@ -358,6 +375,23 @@ fn request(image: &Image) -> Option<Request> {
         sha256: image.sha256.clone(),
         container_sha256: image.container_sha256.clone(),
     })
+}
+
+/// The programs that the steps start and this system lacks: better known now than between two of them.
+fn missing_programs(steps: &[Step], host: &dyn Runner) -> Vec<Refusal> {
+    let needed: BTreeSet<_> =
+        steps.iter().flat_map(|step| step.calls().into_iter().map(|cmd| (step.stage, cmd.tool()))).collect();
+    needed
+        .into_iter()
+        // Without entries in NVRAM the machine still boots, by the removable path.
+        .filter(|(_, tool)| *tool != Tool::Efibootmgr && !host.has(*tool))
+        .map(|(stage, tool)| {
+            let Origin { program, deb, rpm } = tool.origin();
+            let remedy = format!("install the package {deb} (rpm: {rpm}) into the ramdisk");
+            let problem = "this program is not in PATH";
+            Refusal { stage, mistake: Mistake::new("this system", Some(&program.into()), problem, remedy) }
+        })
+        .collect()
 }
 
 /// What lies on the disks that get a new table.
