@@ -7,6 +7,7 @@ pub mod blkid;
 pub mod chroot;
 pub mod cmd;
 pub mod efibootmgr;
+pub mod entropy;
 pub mod grow;
 pub mod grub;
 pub mod lock;

@@ -6,7 +6,7 @@
 
 use std::{error::Error, path::Path, time::Instant};
 
-use bareon_host::{CommandError, Runner, runner};
+use bareon_host::{CommandError, Runner, entropy, runner};
 use bareon_image::{Options, Written};
 
 use crate::{
@@ -79,6 +79,9 @@ pub fn run(
 ) -> Result<(), RunError> {
     let steps: Vec<_> = plan.steps.iter().filter(|step| stages.contains(&step.stage)).collect();
     let mut done = 0;
+    if !entropy::wait() {
+        tracing::warn!("the kernel has no random numbers yet: tools that make UUIDs will be slow");
+    }
     for &stage in stages {
         tracing::info!("{}", headline(stage));
         let _bar = context.bars.stage(stage.name());
