@@ -22,6 +22,9 @@ use crate::{
 /// The mirror of the table at a disk's end: 32 sectors of entries and its header.
 const BACKUP_GPT_SECTORS: u64 = 33;
 
+/// The stages that write to disks.
+const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
+
 /// All refusals.
 pub(super) fn refusals(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Refusal> {
     let mut checks = Checks { deployment, machine, firmware, refusals: Vec::new() };
@@ -123,7 +126,6 @@ impl Checks<'_> {
     }
 
     fn disk(&mut self, path: &str, parted: &Parted) {
-        const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
         let name = &parted.name;
         let Some(device) = self.machine.device(name) else {
             let known: Vec<_> = self.machine.devices.iter().map(|device| device.device.as_str()).collect();
@@ -190,6 +192,13 @@ impl Checks<'_> {
     }
 
     fn partition(&mut self, path: &str, parted: &Parted, partition: &Partition) {
+        let expected = parted.partition_name(partition.count);
+        if partition.name != expected {
+            // Images and file systems go by this name: with another disk's they would land there.
+            let remedy = format!("the kernel calls partition {} of it {expected}", partition.count);
+            let problem = "no partition of this disk has that name";
+            self.refuse(&WRITING, &format!("{path}/name"), &partition.name, problem, &remedy);
+        }
         let mut refuse = |key: &str, value: &str, problem: &str, remedy: &str| {
             self.refuse(&[Stage::Partition], &format!("{path}/{key}"), value, problem, remedy);
         };
@@ -203,11 +212,6 @@ impl Checks<'_> {
         if partition.count == 0 || partition.count > 128 {
             let value = partition.count.to_string();
             refuse("count", &value, "a GPT numbers its partitions from 1 to 128", "number them so");
-        }
-        let expected = parted.partition_name(partition.count);
-        if partition.name != expected {
-            let remedy = format!("the kernel calls partition {} of it {expected}", partition.count);
-            refuse("name", &partition.name, "no partition of this disk has that name", &remedy);
         }
         if parted.label == Label::Gpt && partition.partition_type != PartitionType::Primary {
             refuse(
@@ -288,6 +292,16 @@ impl Checks<'_> {
                 "name a partition of a disk in parteds; other disks are never written",
             );
         }
+        if let Some(word) = fs.fs_options.split_whitespace().find(|word| is_path(word)) {
+            self.refuse(
+                &[Stage::Partition],
+                &format!("{path}/fs_options"),
+                word,
+                "this names a file or a device, and mkfs would take it for the one to write",
+                "leave it out; only the file system's own device is written",
+            );
+        }
+        self.special(path, fs);
         match fs.fs_type.parse::<FsType>() {
             Err(unknown) => {
                 let remedy = "use one of them";
@@ -317,6 +331,29 @@ impl Checks<'_> {
         }
     }
 
+    /// A file system on a partition that something else is for.
+    fn special(&mut self, path: &str, fs: &FileSystem) {
+        let partitions = || self.deployment.partition_scheme.partitions();
+        let Some(partition) = partitions().find(|partition| partition.name == fs.device) else { return };
+        let (drive, esp) = (partition.configdrive, partition.esp && self.firmware.uefi());
+        if drive {
+            let remedy = "give the file system a partition of its own";
+            let problem = "the config drive is written there";
+            self.refuse(&WRITING, &format!("{path}/device"), &fs.device, problem, remedy);
+        }
+        if esp && fs.fs_type.parse() != Ok(FsType::Vfat) {
+            let problem = "UEFI reads nothing but vfat from an EFI system partition";
+            let remedy = "use vfat; on a GPT the flag boot makes an EFI system partition, as esp does";
+            self.refuse(
+                &[Stage::Partition, Stage::Bootloader],
+                &format!("{path}/fs_type"),
+                &fs.fs_type,
+                problem,
+                remedy,
+            );
+        }
+    }
+
     fn images(&mut self) {
         let scheme = &self.deployment.partition_scheme;
         for (i, image) in self.deployment.image_scheme.iter().enumerate() {
@@ -341,7 +378,20 @@ impl Checks<'_> {
                     "serve the image so",
                 );
             }
-            let room = partition.map(|partition| Bytes(partition.end.bytes().0 - partition.begin.bytes().0));
+            let made = partition.is_some()
+                || scheme.mds.iter().any(|md| &md.name == target)
+                || scheme.lvs.iter().any(|lv| &lv.device() == target);
+            if !made {
+                self.refuse(
+                    &Stage::ALL,
+                    &format!("{path}/target_device"),
+                    target,
+                    "the layout makes no such device",
+                    "write the image to a partition of a disk in parteds; other disks are never written",
+                );
+            }
+            let room = partition
+                .map(|partition| Bytes(partition.end.bytes().0.saturating_sub(partition.begin.bytes().0)));
             if let (Some(size), Some(room)) = (image.size.map(Bytes), room)
                 && size > room
             {
@@ -414,6 +464,11 @@ impl Checks<'_> {
 fn normal(mount: &str) -> String {
     let parts: Vec<_> = mount.split('/').filter(|part| !part.is_empty()).collect();
     format!("/{}", parts.join("/"))
+}
+
+/// Whether a word of mkfs's options is, or holds, the name of a file or device.
+fn is_path(word: &str) -> bool {
+    word.starts_with(['/', '.']) || word.contains("/dev/")
 }
 
 fn is_guid(text: &str) -> bool {

@@ -68,7 +68,11 @@ pub(super) fn disks(deployment: &Deployment, machine: &Machine, firmware: Firmwa
         .filter(|parted| parted.label == Label::Gpt)
         .filter_map(|parted| {
             let sector = machine.device(&parted.name)?.sector_size().0;
-            let esps = esps(parted, firmware).map(|partition| esp_fs(&partition.name));
+            // Where the input says what the EFI system partition holds, that alone is made there.
+            let described = |device: &str| scheme.fss.iter().any(|fs| fs.device == device);
+            let esps = esps(parted, firmware)
+                .filter(|partition| !described(&partition.name))
+                .map(|partition| esp_fs(&partition.name));
             let file_systems = scheme
                 .fss
                 .iter()

@@ -21,7 +21,11 @@ mod json;
 mod layout;
 mod show;
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use bareon_host::{Cmd, Runner, Tool, mkfs::FsType, tool::Origin};
 use bareon_image::{Container, Request};
@@ -35,7 +39,7 @@ use crate::{
     steps::{
         bootloader::{self, Boot, BootOrder, Family, Firmware},
         configdrive::{self, ConfigDriveError, Rendered},
-        copyimage::WriteImage,
+        copyimage::{Place, WriteImage},
         partitioning::{self, LayOutDisk},
     },
 };
@@ -337,10 +341,19 @@ fn refused(stages: &[Stage], error: &ConfigDriveError) -> Vec<Refusal> {
 
 fn image_steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
     let mount_point = options.tmp_path.join("grow");
+    let partition = |target: &Path| {
+        deployment.partition_scheme.partitions().find(|partition| Path::new(&partition.name) == target)
+    };
     let write = |request: Request, grow, if_there| Step {
         stage: Stage::CopyImage,
         what: format!("write {} to {}", request.uri, request.target.display()),
-        action: Action::WriteImage(WriteImage { request, grow, mount_point: mount_point.clone(), if_there }),
+        action: Action::WriteImage(WriteImage {
+            place: partition(&request.target).map(Place::of),
+            request,
+            grow,
+            mount_point: mount_point.clone(),
+            if_there,
+        }),
     };
     let mut steps: Vec<_> = deployment
         .image_scheme

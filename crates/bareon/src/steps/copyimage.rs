@@ -1,26 +1,68 @@
 //! An image onto a device, grown to fill it.
 //!
+//! Nothing is written to a partition that does not lie where the layout has it: the disk then has the
+//! table of something else, as when its image is asked for on a machine that was never partitioned.
+//!
 //! The stream itself (fetch, unpack, verify, write) is `bareon-image`'s. The file system that is grown
 //! is the one that is found in the image after it was written, not the one that the layout names: the
 //! two differ in real inputs. ext is grown while it is not mounted, after the check that resize2fs asks
 //! for; XFS and btrfs only grow while they are mounted, so they are, in our own mount namespace.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount, runner};
 use bareon_image::{ImageError, Options, Progress, Request, Written};
+
+use crate::{
+    hardware::usage::{Kernel, kernel_name},
+    objects::{Bytes, partition::Partition},
+};
 
 /// An image that is written.
 #[derive(Debug, Clone)]
 pub struct WriteImage {
     /// What is fetched, what is expected of it, where it goes.
     pub request: Request,
+    /// Where the target lies by the layout; nothing for what is no partition.
+    pub place: Option<Place>,
     /// The file system that the input says is within; nothing for an image that stays as it is.
     pub grow: Option<FsType>,
     /// Where a file system is mounted that only grows while mounted.
     pub mount_point: PathBuf,
     /// Whether it is written only if it is there: the config drive's image, which another stage makes.
     pub if_there: bool,
+}
+
+/// Where a partition lies on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// How far from the disk's beginning.
+    pub begin: Bytes,
+    /// How large it is.
+    pub size: Bytes,
+}
+
+impl Place {
+    /// Where the layout has a partition.
+    pub fn of(partition: &Partition) -> Self {
+        let begin = partition.begin.bytes();
+        Self { begin, size: Bytes(partition.end.bytes().0.saturating_sub(begin.0)) }
+    }
+
+    /// Where the kernel has the partition `device`; nothing where it knows none of that name.
+    fn found(device: &str, sys: &Path) -> Option<Self> {
+        /// sysfs counts in these, whatever sectors the disk has.
+        const SECTOR: u64 = 512;
+        let dir = sys.join("class/block").join(kernel_name(device));
+        let bytes = |file: &str| {
+            let sectors: u64 = fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()?;
+            Some(Bytes(sectors.saturating_mul(SECTOR)))
+        };
+        Some(Self { begin: bytes("start")?, size: bytes("size")? })
+    }
 }
 
 /// An image that could not be written or grown.
@@ -32,6 +74,19 @@ pub enum CopyImageError {
     /// A command failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The target is another partition than the layout's, or none.
+    #[error(
+        "{device} is not the partition of the layout, which begins at {} and has {}: {}; nothing was written to it; \
+         run `partition` first", .layout.begin, .layout.size, lies(*.found)
+    )]
+    Elsewhere {
+        /// The target.
+        device: String,
+        /// Where the layout has it.
+        layout: Place,
+        /// Where the kernel has it.
+        found: Option<Place>,
+    },
     /// The place where it is mounted to be grown cannot be made.
     #[error("making the mount point {}", .path.display())]
     MountPoint {
@@ -41,6 +96,13 @@ pub enum CopyImageError {
         #[source]
         source: io::Error,
     },
+}
+
+fn lies(found: Option<Place>) -> String {
+    match found {
+        Some(Place { begin, size }) => format!("it begins at {begin} and has {size}"),
+        None => "this machine knows no such partition".into(),
+    }
 }
 
 impl WriteImage {
@@ -60,7 +122,7 @@ impl WriteImage {
     /// Writes the image and grows its file system.
     ///
     /// # Errors
-    /// When the image cannot be fetched, is not what was expected, or cannot be written; when its
+    /// When the target does not lie where the layout has it; when the image cannot be fetched, is not what was expected, or cannot be written; when its
     /// file system cannot be grown.
     pub fn run(
         &self,
@@ -68,11 +130,21 @@ impl WriteImage {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Written, CopyImageError> {
+        self.check_place(&Kernel::default().sys)?;
         let written = bareon_image::write(&self.request, options, progress)?;
         if self.grow.is_some() {
             self.grow(host)?;
         }
         Ok(written)
+    }
+
+    fn check_place(&self, sys: &Path) -> Result<(), CopyImageError> {
+        let Some(layout) = self.place else { return Ok(()) };
+        let device = self.device();
+        match Place::found(&device, sys) {
+            Some(found) if found == layout => Ok(()),
+            found => Err(CopyImageError::Elsewhere { device, layout, found }),
+        }
     }
 
     fn grow(&self, host: &dyn Runner) -> Result<(), CopyImageError> {

@@ -93,7 +93,7 @@ impl LayOutDisk {
     /// Writes the table and makes the file systems.
     ///
     /// # Errors
-    /// At the first command that fails, or a partition that does not appear.
+    /// When the disk has come into use; at the first command that fails, or a partition that does not appear.
     pub fn run(&self, host: &dyn Runner) -> Result<(), LayOutError> {
         let disk = &self.gpt.disk;
         let _lock = lock::exclusive(Path::new(disk))?;
