@@ -172,7 +172,8 @@ fn state(done: &[&Step], failed: &Step) -> String {
     let left = match &failed.action {
         Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.gpt.disk),
         Action::WriteImage(image) => {
-            format!("{} holds nothing that can be mounted or booted", image.device())
+            let device = image.device();
+            format!("{device} holds what it held before, or nothing that can be mounted or booted")
         }
         Action::InstallBoot(_) => "the installed system may not boot".to_owned(),
         Action::Settle | Action::MakeConfigDrive(_) => {

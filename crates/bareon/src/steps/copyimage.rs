@@ -122,8 +122,8 @@ impl WriteImage {
     /// Writes the image and grows its file system.
     ///
     /// # Errors
-    /// When the target does not lie where the layout has it; when the image cannot be fetched, is not what was expected, or cannot be written; when its
-    /// file system cannot be grown.
+    /// When the target does not lie where the layout has it; when the image cannot be fetched, is not what
+    /// was expected, or cannot be written; when its file system cannot be grown.
     pub fn run(
         &self,
         host: &dyn Runner,

@@ -6,7 +6,7 @@
 //! cannot look at a locked disk, gets to see it once, when it is finished. What udev then does with
 //! it is settled for by [`settle`], once for all disks.
 
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 
 use bareon_host::{
     Cmd, CommandError, Runner,
@@ -16,6 +16,16 @@ use bareon_host::{
     sfdisk::{self, Gpt},
     udevadm,
 };
+
+/// The waits between attempts to make the kernel forget a disk's partitions. It refuses while anybody
+/// has one of them open; those who only look, as blkid of a monitor does, are gone in a moment.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+];
 
 /// A disk that gets a new table and file systems.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,20 +84,17 @@ impl MakeFs {
 impl LayOutDisk {
     /// What is run, in this order.
     pub fn commands(&self) -> Vec<Cmd> {
-        let mut commands = self.table_commands();
+        let mut commands: Vec<_> = self.forget().into_iter().chain(self.table_commands()).collect();
         commands.extend(self.file_systems.iter().map(MakeFs::command));
         commands
     }
 
-    fn table_commands(&self) -> Vec<Cmd> {
-        let disk = &self.gpt.disk;
-        let mut commands = Vec::new();
-        if self.has_partitions {
-            commands.push(partx::delete(disk));
-        }
-        commands.push(sfdisk::write_gpt(&self.gpt));
-        commands.push(partx::add(disk));
-        commands
+    fn forget(&self) -> Option<Cmd> {
+        self.has_partitions.then(|| partx::delete(&self.gpt.disk))
+    }
+
+    fn table_commands(&self) -> [Cmd; 2] {
+        [sfdisk::write_gpt(&self.gpt), partx::add(&self.gpt.disk)]
     }
 
     /// Writes the table and makes the file systems.
@@ -95,10 +102,20 @@ impl LayOutDisk {
     /// # Errors
     /// When the disk has come into use; at the first command that fails, or a partition that does not appear.
     pub fn run(&self, host: &dyn Runner) -> Result<(), LayOutError> {
+        self.run_patiently(host, &PAUSES)
+    }
+
+    fn run_patiently(&self, host: &dyn Runner, pauses: &[Duration]) -> Result<(), LayOutError> {
         let disk = &self.gpt.disk;
         let _lock = lock::exclusive(Path::new(disk))?;
         // Looked at when the plan was made; nobody may have come since.
         lock::free(Path::new(disk))?;
+        if let Some(command) = self.forget() {
+            let mut pauses = pauses.iter();
+            while let Err(error) = host.run(&command) {
+                thread::sleep(*pauses.next().ok_or(error)?);
+            }
+        }
         for command in self.table_commands() {
             host.run(&command)?;
         }
@@ -177,11 +194,22 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_in_use_ends_the_step_before_the_table_is_written() {
+    fn a_partition_that_stays_open_ends_the_step_before_the_table_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let step = step(dir.path(), true);
         let line = step.commands()[0].to_string();
-        let host = Script::default().fails(&line, 1, "partx: error deleting partition 1");
-        assert!(matches!(step.run(&host), Err(LayOutError::Command(_))));
+        let fails = |host: Script| host.fails(&line, 1, "partx: error deleting partition 1");
+        let result = step.run_patiently(&fails(fails(Script::default())), &[Duration::ZERO]);
+        assert!(matches!(result, Err(LayOutError::Command(_))));
+    }
+
+    #[test]
+    fn a_partition_that_is_open_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let step = step(dir.path(), true);
+        let commands = step.commands();
+        let busy = Script::default().fails(&commands[0].to_string(), 1, "partx: error deleting partition 1");
+        let host = commands.iter().fold(busy, |host, command| host.ok(&command.to_string(), ""));
+        step.run_patiently(&host, &[Duration::ZERO]).unwrap();
     }
 }

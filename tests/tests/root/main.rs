@@ -1,0 +1,16 @@
+//! The built program on loop devices: what it writes is read back with the tools of the system.
+//!
+//! Root and loop devices are needed, so all of it is ignored unless it is asked for (`contrib/test` as
+//! root does). Run so, a missing tool fails the tests: none of them passes without having looked.
+//! Each test has disks of its own, which are files behind loop devices, and touches no others.
+
+mod bench;
+mod copyimage;
+mod disk;
+mod document;
+mod images;
+mod partition;
+mod plan;
+mod refusals;
+mod stages;
+mod stopped;
