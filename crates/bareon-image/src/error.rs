@@ -1,8 +1,29 @@
 //! What can go wrong, and what to do about it.
 
-use std::{error::Error, io, path::PathBuf};
+use std::{error::Error, fmt, io, path::PathBuf};
 
-use crate::Container;
+use crate::{Container, request::TargetState};
+
+/// An image that was not written, and what that left on its target.
+#[derive(Debug)]
+pub struct WriteError {
+    /// Why.
+    pub error: ImageError,
+    /// What the target holds now.
+    pub target: TargetState,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for WriteError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
 
 /// An image that was not written, or a file that was not fetched.
 ///
@@ -151,6 +172,14 @@ pub enum ImageError {
         /// What it is instead.
         looks: String,
     },
+    /// Packed data that would be written as they are.
+    #[error("`{uri}` is {packing}, not raw: {}", unpacking(.packing))]
+    Packed {
+        /// The address.
+        uri: String,
+        /// What it is.
+        packing: String,
+    },
     /// Packed data that breaks off.
     #[error(
         "`{uri}` ends in the middle of its {container} data, after {at} bytes; make or upload the image again"
@@ -273,13 +302,20 @@ pub enum ImageError {
     },
 }
 
-const REMEDY: &str = "the target holds nothing that mounts; upload image and metadata together";
+const REMEDY: &str = "upload image and metadata together";
 
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 | 407 => "it wants credentials, or does not let this machine in",
         404 | 410 => "is the address right, and the image still there?",
         _ => "ask the one who runs it",
+    }
+}
+
+fn unpacking(packing: &str) -> &'static str {
+    match packing {
+        "gzip" => "set the image's container to gzip",
+        _ => "upload the image unpacked, or packed by gzip with its container set to gzip",
     }
 }
 

@@ -30,10 +30,10 @@ mod target;
 mod unpack;
 
 pub use container::Container;
-pub use error::ImageError;
+pub use error::{ImageError, WriteError};
 pub use pipeline::{ceiling, fetch, write};
 pub use progress::{Progress, Silent};
-pub use request::{HttpOptions, Options, Request, Written};
+pub use request::{HttpOptions, Options, Request, TargetState, Written};
 pub use source::{check_uri, client::build as http_client};
 
 /// 2^20 bytes.

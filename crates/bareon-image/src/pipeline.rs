@@ -19,7 +19,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use crate::{
-    Container, ImageError, MIB, Options, Progress, Request, Written, container,
+    Container, ImageError, MIB, Options, Progress, Request, TargetState, WriteError, Written, container,
     digest::{self, Kind},
     feed::{Feed, Fetched},
     pool::{ALIGN, Buffer, Pool},
@@ -61,6 +61,12 @@ impl Expected {
             container_sha256: Kind::ContainerSha256.expected(request.container_sha256.as_deref())?,
         })
     }
+
+    /// Whether nothing tells a whole image from one that was cut short.
+    fn hides_truncation(&self, container: Container, length: Option<u64>) -> bool {
+        let sums = [&self.md5, &self.sha256, &self.container_sha256];
+        container == Container::Raw && length.or(self.size).is_none() && sums.iter().all(|sum| sum.is_none())
+    }
 }
 
 /// What the stages found.
@@ -75,12 +81,24 @@ struct Found {
 ///
 /// # Errors
 /// When anything at all is not as it should be; see [`ImageError`]. If the target was touched, its first MiB is
-/// zero then.
-pub fn write(request: &Request, options: &Options, progress: &dyn Progress) -> Result<Written, ImageError> {
+/// zero then; whether it was stands in the error.
+pub fn write(request: &Request, options: &Options, progress: &dyn Progress) -> Result<Written, WriteError> {
+    let untouched = |error| WriteError { error, target: TargetState::Untouched };
+    let expected = Expected::of(request).map_err(untouched)?;
+    let mut target = Device::open(&request.target).map_err(untouched)?;
+    transfer(request, &expected, options, &mut target, progress)
+        .map_err(|error| WriteError { error, target: target.state() })
+}
+
+fn transfer(
+    request: &Request,
+    expected: &Expected,
+    options: &Options,
+    target: &mut Device,
+    progress: &dyn Progress,
+) -> Result<Written, ImageError> {
     let begun = Instant::now();
     let uri = source::shown(&request.uri);
-    let expected = Expected::of(request)?;
-    let mut target = Device::open(&request.target)?;
     if let Some(size) = expected.size {
         target.check_room(size, true)?;
     }
@@ -94,14 +112,20 @@ pub fn write(request: &Request, options: &Options, progress: &dyn Progress) -> R
         check_size(&uri, expected.size, found, true)?;
         target.check_room(found, true)?;
     }
+    if expected.hides_truncation(request.container, length) {
+        tracing::warn!(
+            "`{uri}`: the server does not tell its length, and neither size nor digest of this raw image is known: \
+             IF IT IS CUT SHORT, NOBODY WILL SEE IT; give the image's size and digest"
+        );
+    }
     progress.started(expected.size.or(raw_length), length);
 
-    let transfer = Transfer { uri: &uri, container: request.container, expected: &expected, options };
-    let mut found = transfer.run(&feed, &mut target, progress)?;
+    let transfer = Transfer { uri: &uri, container: request.container, expected, options };
+    let mut found = transfer.run(&feed, target, progress)?;
     if !packed {
         found.fetched.sha256 = expected.container_sha256.as_ref().map(|_| found.sha256.clone());
     }
-    check(&uri, &expected, &found)?;
+    check(&uri, expected, &found)?;
     if !feed.goes_on(progress) {
         return Err(feed.shared().failure());
     }
@@ -245,4 +269,19 @@ pub fn fetch(
         return Err(container::page(&shown, &bytes));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_image_of_which_nothing_is_known_can_be_cut_unseen() {
+        let nothing = || Expected { size: None, md5: None, sha256: None, container_sha256: None };
+        assert!(nothing().hides_truncation(Container::Raw, None));
+        assert!(!nothing().hides_truncation(Container::Gzip, None));
+        assert!(!nothing().hides_truncation(Container::Raw, Some(5)));
+        assert!(!Expected { size: Some(5), ..nothing() }.hides_truncation(Container::Raw, None));
+        assert!(!Expected { md5: Some("a".into()), ..nothing() }.hides_truncation(Container::Raw, None));
+    }
 }

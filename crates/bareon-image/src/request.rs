@@ -70,6 +70,17 @@ impl Default for HttpOptions {
     }
 }
 
+/// What a target holds after an image was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetState {
+    /// What it held before: nothing was written.
+    Untouched,
+    /// Nothing that mounts or boots: its first MiB is zero, and part of the image may stand behind.
+    Cleared,
+    /// The whole image.
+    Written,
+}
+
 /// An image that stands on its target, whole and flushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {

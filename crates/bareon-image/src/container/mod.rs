@@ -63,14 +63,13 @@ pub fn check(uri: &str, container: Container, first: &[u8]) -> Result<(), ImageE
     if is_page(first) {
         return Err(page(uri, first));
     }
-    let fits = match container {
-        Container::Raw => true,
-        Container::Gzip => first.starts_with(&gzip::MAGIC),
-    };
-    if fits || first.is_empty() {
-        return Ok(());
+    let uri = uri.to_owned();
+    match (container, packing(first)) {
+        (Container::Raw, Some(packing)) => Err(ImageError::Packed { uri, packing: packing.to_owned() }),
+        (Container::Raw, None) | (Container::Gzip, Some("gzip")) => Ok(()),
+        (Container::Gzip, _) if first.is_empty() => Ok(()),
+        (Container::Gzip, _) => Err(ImageError::NotPacked { uri, container, looks: looks(first) }),
     }
-    Err(ImageError::NotPacked { uri: uri.to_owned(), container, looks: looks(first) })
 }
 
 /// The error that a page for people is.
@@ -86,8 +85,8 @@ pub fn is_page(first: &[u8]) -> bool {
         .any(|start| first.get(..start.len()).is_some_and(|f| f.eq_ignore_ascii_case(start.as_bytes())))
 }
 
-/// What data look like, in words.
-fn looks(first: &[u8]) -> String {
+/// The packing that data begin like; no file system and no partition table does.
+fn packing(first: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 8] = [
         (&gzip::MAGIC, "gzip"),
         (b"\xfd7zXZ\0", "xz"),
@@ -98,8 +97,13 @@ fn looks(first: &[u8]) -> String {
         (b"7z\xbc\xaf\x27\x1c", "7z"),
         (b"QFI\xfb", "a qcow2 disk"),
     ];
-    if let Some((_, name)) = KNOWN.iter().find(|(magic, _)| first.starts_with(magic)) {
-        return (*name).to_owned();
+    KNOWN.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, name)| *name)
+}
+
+/// What data look like, in words.
+fn looks(first: &[u8]) -> String {
+    if let Some(name) = packing(first) {
+        return name.to_owned();
     }
     let start = &first[..first.len().min(64)];
     if start.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
@@ -140,6 +144,22 @@ mod tests {
         assert!(check("u", Container::Raw, &[0; 512]).is_ok());
         assert!(check("u", Container::Raw, b"").is_ok());
         assert!(check("u", Container::Gzip, b"\x1f\x8b\x08\0").is_ok());
+    }
+
+    #[test]
+    fn packed_data_are_not_taken_for_raw() {
+        let message = refusal(Container::Raw, b"\x1f\x8b\x08\0\0\0");
+        assert!(message.contains("is gzip, not raw: set the image's container to gzip"), "{message}");
+        for (first, name) in [
+            (b"\xfd7zXZ\0".as_slice(), "is xz, not raw"),
+            (b"\x28\xb5\x2f\xfdabc", "is zstd, not raw"),
+            (b"BZh91A", "is bzip2, not raw"),
+            (b"QFI\xfb\0\0", "is a qcow2 disk, not raw"),
+            (b"PK\x03\x04\0\0", "is zip, not raw"),
+        ] {
+            let message = refusal(Container::Raw, first);
+            assert!(message.contains(name) && message.contains("upload the image unpacked"), "{message}");
+        }
     }
 
     #[test]

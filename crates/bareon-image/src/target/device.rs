@@ -17,7 +17,7 @@ use std::{
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::{ImageError, MIB, pool::ALIGN};
+use crate::{ImageError, MIB, TargetState, pool::ALIGN};
 
 /// How many bytes may wait in the page cache.
 const FLUSH_EVERY: u64 = 64 * MIB;
@@ -30,6 +30,7 @@ const HEAD: usize = 1 << 20;
 pub struct Device {
     path: PathBuf,
     file: File,
+    state: TargetState,
     /// The size of a block device; a regular file grows.
     room: Option<u64>,
     /// Whether writes go around the page cache now.
@@ -58,7 +59,16 @@ impl Device {
             OpenOptions::new().read(true).write(true).custom_flags(exclusive).open(path).map_err(failed)?;
         let room =
             if kind.is_block_device() { Some(file.seek(SeekFrom::End(0)).map_err(failed)?) } else { None };
-        Ok(Self { path: path.to_owned(), file, room, direct: false, head: Vec::new(), at: 0, unflushed: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            state: TargetState::Untouched,
+            room,
+            direct: false,
+            head: Vec::new(),
+            at: 0,
+            unflushed: 0,
+        })
     }
 
     /// Refuses an image of `needs` bytes (`exact`), or of so many that were seen so far, if it does not fit.
@@ -79,8 +89,14 @@ impl Device {
         self.at
     }
 
+    /// What it holds now.
+    pub fn state(&self) -> TargetState {
+        self.state
+    }
+
     /// Zeroes the beginning, so that what was there before is no file system any more.
     fn begin(&mut self) -> Result<(), ImageError> {
+        self.state = TargetState::Cleared;
         let head = usize::try_from(self.room.unwrap_or(MIB)).unwrap_or(HEAD).min(HEAD);
         self.put(0, &vec![0; head])?;
         self.flush()?;
@@ -111,7 +127,7 @@ impl Device {
     ///
     /// # Errors
     /// When any of these fails.
-    pub fn commit(mut self) -> Result<(), ImageError> {
+    pub fn commit(&mut self) -> Result<(), ImageError> {
         self.flush()?;
         self.set_direct(false);
         let head = std::mem::take(&mut self.head);
@@ -119,6 +135,8 @@ impl Device {
         if written.is_err() {
             // Half of it may stand there. If even this fails, the first error tells more.
             let _ = self.put(0, &vec![0; head.len()]).and_then(|()| self.flush());
+        } else {
+            self.state = TargetState::Written;
         }
         written
     }

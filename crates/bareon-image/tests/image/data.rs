@@ -133,6 +133,8 @@ fn sources_that_are_none_leave_the_target_alone() {
     let error = write(&place.request(&place.source(b"\xfd7zXZ\0\0"), Container::Gzip)).unwrap_err();
     assert!(error.to_string().contains("looks like xz"), "{error}");
     let mut request = place.request(&empty, Container::Raw);
+    let error = write(&place.request(&place.source(&gzip(b"data")), Container::Raw)).unwrap_err();
+    assert!(error.to_string().contains("is gzip, not raw"), "{error}");
     request.md5 = Some("none".to_owned());
     assert!(matches!(write(&request).unwrap_err(), ImageError::BadDigest { .. }));
     place.assert_untouched();
@@ -174,8 +176,9 @@ fn a_stop_leaves_nothing_that_mounts() {
     static STOP: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
     let place = Place::with_old_data(9 * MIB);
     let request = place.request(&place.source(&noise(8 * MIB)), Container::Raw);
-    let error = bareon_image::write(&request, &options(), &AfterTwo).unwrap_err();
-    assert!(matches!(error, ImageError::Cancelled), "{error:?}");
+    let failed = bareon_image::write(&request, &options(), &AfterTwo).unwrap_err();
+    assert!(matches!(failed.error, ImageError::Cancelled), "{failed:?}");
+    assert_eq!(failed.target, bareon_image::TargetState::Cleared);
     place.assert_first_mib_zero();
     assert!(place.content()[3 * MIB..].iter().all(|byte| *byte == OLD));
 }

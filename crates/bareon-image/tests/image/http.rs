@@ -320,7 +320,7 @@ fn a_stop_is_heard_while_waiting_to_try_again() {
     options.http.retry_delay = Duration::from_hours(1);
     options.http.max_retries = 0;
     let error = write_with(&place.request(&server.uri(), Container::Raw), &options, &listener).unwrap_err();
-    assert!(matches!(error, ImageError::Cancelled), "{error:?}");
+    assert!(matches!(error.error, ImageError::Cancelled), "{error:?}");
     let error = fetch(&server.uri(), &options, 10, &listener).unwrap_err();
     assert!(matches!(error, ImageError::Cancelled), "{error:?}");
     place.assert_untouched();
@@ -342,7 +342,7 @@ fn a_stop_is_heard_while_the_server_says_nothing() {
     let mut options = options();
     options.http.stall = Duration::from_hours(1);
     let error = write_with(&place.request(&server.uri(), Container::Raw), &options, &*listener).unwrap_err();
-    assert!(matches!(error, ImageError::Cancelled), "{error:?}");
+    assert!(matches!(error.error, ImageError::Cancelled), "{error:?}");
     drop(release);
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bareon_image::{Container, HttpOptions, ImageError, Options, Progress, Request, Written};
+use bareon_image::{Container, HttpOptions, ImageError, Options, Progress, Request, TargetState, Written};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -119,9 +119,22 @@ impl Place {
     }
 }
 
-/// Writes with [`options`] and somebody who remembers.
+/// Writes with [`options`] and somebody who remembers; the state that an error tells must be that of the target.
 pub fn write(request: &Request) -> Result<Written, ImageError> {
-    bareon_image::write(request, &options(), &Listener::default())
+    let before = fs::read(&request.target).ok();
+    bareon_image::write(request, &options(), &Listener::default()).map_err(|failed| {
+        let after = fs::read(&request.target).ok();
+        match failed.target {
+            TargetState::Untouched => assert!(before == after, "something was written"),
+            TargetState::Cleared => {
+                let after = after.expect("the target is still there");
+                assert!(before.as_ref() != Some(&after), "nothing was written");
+                assert!(after.iter().take(MIB).all(|byte| *byte == 0), "its beginning is not zero");
+            }
+            TargetState::Written => panic!("a whole image is no error: {failed}"),
+        }
+        failed.error
+    })
 }
 
 /// An error with all its causes, as a program prints it.

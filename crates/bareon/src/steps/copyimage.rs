@@ -14,7 +14,7 @@ use std::{
 };
 
 use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount, runner};
-use bareon_image::{ImageError, Options, Progress, Request, Written};
+use bareon_image::{Options, Progress, Request, TargetState, WriteError, Written};
 
 use crate::{
     hardware::usage::{Kernel, kernel_name},
@@ -70,7 +70,7 @@ impl Place {
 pub enum CopyImageError {
     /// It could not be written.
     #[error(transparent)]
-    Image(#[from] ImageError),
+    Image(#[from] WriteError),
     /// A command failed.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -102,6 +102,17 @@ fn lies(found: Option<Place>) -> String {
     match found {
         Some(Place { begin, size }) => format!("it begins at {begin} and has {size}"),
         None => "this machine knows no such partition".into(),
+    }
+}
+
+impl CopyImageError {
+    /// What the device holds now. A whole image whose file system was not grown mounts, and lacks room.
+    pub fn target_state(&self) -> TargetState {
+        match self {
+            Self::Image(error) => error.target,
+            Self::Elsewhere { .. } => TargetState::Untouched,
+            _ => TargetState::Written,
+        }
     }
 }
 
