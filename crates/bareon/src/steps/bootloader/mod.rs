@@ -36,6 +36,7 @@ pub mod udev_rules;
 
 pub use error::BootError;
 pub use run::{commands, run};
+pub use udev_rules::check_interfaces;
 
 use std::path::PathBuf;
 

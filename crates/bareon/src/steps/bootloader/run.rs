@@ -75,9 +75,6 @@ pub fn run(host: &dyn Runner, boot: &Boot) -> Result<BootReport, BootError> {
     let mut report = configure(host, boot, &found, &mut target)?;
     install(host, boot, &found, &mut target, &mut report)?;
     target.close()?;
-    for warning in &report.warnings {
-        tracing::warn!("{warning}");
-    }
     Ok(report)
 }
 
@@ -115,17 +112,18 @@ fn configure(
     if boot.firmware.bios() {
         family::check_bios(&root, family)?;
     }
+    let mut warnings = Vec::new();
     let fstab = found.fstab();
     root.write("/etc/fstab", &fstab)?;
     if boot.fix_udev_net_rules && !boot.udev_rules.is_empty() {
-        let rules = udev_rules::rules(&boot.udev_rules)?;
-        root.write(boot.udev_rules_dir.join(udev_rules::FILE), rules)?;
+        warnings = udev_rules::check_interfaces(&boot.udev_rules)?;
+        root.write(boot.udev_rules_dir.join(udev_rules::FILE), udev_rules::rules(&boot.udev_rules))?;
     }
     write_defaults(host, boot, family, &root)?;
     let device = &boot.mounts[0].device;
     let entry = found.entry(device)?;
     target.name_by_uuid(device, &entry.uuid)?;
-    let mut warnings = layout_warnings(boot, found);
+    warnings.extend(layout_warnings(boot, found));
     let twins = host.run(&blkid::with_tag("UUID", &entry.uuid))?.stdout;
     let twins: Vec<_> = twins.lines().filter(|twin| *twin != device).collect();
     if !twins.is_empty() && !same_devices(device, &twins) {
