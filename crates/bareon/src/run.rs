@@ -7,7 +7,7 @@
 use std::{error::Error, path::Path, time::Instant};
 
 use bareon_host::{CommandError, Runner, entropy, runner};
-use bareon_image::{Options, Written};
+use bareon_image::{Options, TargetState, Written};
 
 use crate::{
     cli::{Context, report},
@@ -97,7 +97,7 @@ pub fn run(
                     number: done + 1,
                     total: steps.len(),
                     stage,
-                    state: state(&steps[..done], step),
+                    state: state(&steps[..done], step, &source),
                     source: Box::new(source),
                 });
             }
@@ -161,7 +161,7 @@ fn write_image(
 }
 
 /// The state of the disks after `done`, when `failed` did not come to its end.
-fn state(done: &[&Step], failed: &Step) -> String {
+fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
     let done = match done {
         [] => "nothing was done before it".to_owned(),
         done => {
@@ -173,7 +173,18 @@ fn state(done: &[&Step], failed: &Step) -> String {
         Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.gpt.disk),
         Action::WriteImage(image) => {
             let device = image.device();
-            format!("{device} holds what it held before, or nothing that can be mounted or booted")
+            match error {
+                StepError::CopyImage(error) => match error.target_state() {
+                    TargetState::Untouched => format!("nothing was written to {device}"),
+                    TargetState::Cleared => {
+                        format!("{device} holds nothing that can be mounted or booted")
+                    }
+                    TargetState::Written => {
+                        format!("{device} holds the whole image, whose file system may not fill it")
+                    }
+                },
+                _ => format!("nothing was written to {device}"),
+            }
         }
         Action::InstallBoot(_) => "the installed system may not boot".to_owned(),
         Action::Settle | Action::MakeConfigDrive(_) => {

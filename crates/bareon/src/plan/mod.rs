@@ -11,12 +11,13 @@
 //! another needs.
 //!
 //! - `layout`: partition tables and file systems from the partition scheme
-//! - `checks`: what is refused
+//! - `checks`: what is refused; `contradictions`: parts that exclude each other
 //! - `boot`: where the boot loader goes, by which firmware
 //! - `show`: a plan for people; `json`: a plan for programs
 
 mod boot;
 mod checks;
+mod contradictions;
 mod json;
 mod layout;
 mod show;
@@ -194,6 +195,7 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
         action: Action::InstallBoot(Box::new(install)),
     }));
     let mut refusals = checks::refusals(&deployment, machine, firmware);
+    refusals.extend(contradictions::refusals(&deployment, options, firmware));
     refusals.extend(drive_refusals);
     if machine.is_this() {
         refusals.extend(missing_programs(&steps, host));
