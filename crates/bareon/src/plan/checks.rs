@@ -301,12 +301,21 @@ impl Checks<'_> {
                 "leave it out; only the file system's own device is written",
             );
         }
+        if fs.mount.is_some() && fs.is_swap() != (fs.fs_type == "swap") {
+            self.refuse(
+                &[Stage::Partition, Stage::Bootloader],
+                &format!("{path}/mount"),
+                fs.mount.as_deref().unwrap_or_default(),
+                &format!("{} is not what is used there", fs.fs_type),
+                "swap space has both the mount point and the file system \"swap\", nothing else has either",
+            );
+        }
         self.special(path, fs);
         match fs.fs_type.parse::<FsType>() {
             Err(unknown) => {
                 let remedy = "use one of them";
                 self.refuse(
-                    &[Stage::Partition],
+                    &[Stage::Partition, Stage::Bootloader],
                     &format!("{path}/fs_type"),
                     &fs.fs_type,
                     &unknown.to_string(),
@@ -479,3 +488,6 @@ fn is_guid(text: &str) -> bool {
 fn list(names: &[&str]) -> String {
     if names.is_empty() { "it has none".into() } else { names.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,8 @@ mod contradictions;
 mod json;
 mod layout;
 mod show;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,

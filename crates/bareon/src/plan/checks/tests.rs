@@ -1,0 +1,238 @@
+//! What is refused, change by change of a deployment that is not.
+
+use bareon_host::Script;
+use serde_json::json;
+
+use super::{Stage, refusals};
+use crate::{
+    drivers::{self, Deployment, Facts, Mistake},
+    hardware::{BlockDevice, Machine},
+    objects::{
+        Mib,
+        partition::{
+            FileSystem, Label, LogicalVolume, MultipleDevice, PartitionType, PhysicalVolume, VolumeGroup,
+        },
+    },
+    steps::bootloader::Firmware,
+};
+
+fn machine() -> Machine {
+    let disks = ["/dev/sda", "/dev/sdb"].map(|name| {
+        let described = json!({"device": name, "size": 1000_u64 << 20, "bspec": {"ss": "512", "ro": "0"}});
+        serde_json::from_value::<BlockDevice>(described).unwrap()
+    });
+    Machine::recorded(disks.into())
+}
+
+/// Two disks; the first has all that a machine boots from.
+fn good() -> Deployment {
+    let part = |disk: &str, number: u32, begin: u64, end: u64, flags: &[&str]| {
+        json!({
+            "name": format!("{disk}{number}"), "count": number, "device": disk, "begin": begin, "end": end,
+            "partition_type": "primary", "flags": flags,
+        })
+    };
+    let mut document = json!({
+        "profile": "debian_12", "hostname": "n", "name_servers": "", "name_servers_search": "",
+        "interfaces": {"eth0": {"mac_address": "52:54:00:12:34:56", "ip_address": "1.2.3.4", "netmask": "255.0.0.0"}},
+        "kernel_options": {"netcfg/choose_interface": "52:54:00:12:34:56", "udevrules": ""},
+        "ks_meta": {
+            "auth_key": "k", "master_ip": "1.2.3.5",
+            "image_data": {"/": {"uri": "http://h/i.img.gz", "format": "ext4", "container": "gzip"}},
+            "pm_data": {"kernel_params": ""},
+        },
+    });
+    document["partitioning"] = json!({
+        "parteds": [
+            {"name": "/dev/sda", "label": "gpt", "install_bootloader": true, "partitions": [
+                part("/dev/sda", 1, 1, 25, &["bios_grub"]), part("/dev/sda", 2, 25, 225, &["esp"]),
+                part("/dev/sda", 3, 225, 800, &[]), part("/dev/sda", 4, 800, 820, &[]),
+            ]},
+            {"name": "/dev/sdb", "label": "gpt", "partitions": [part("/dev/sdb", 1, 1, 999, &[])]},
+        ],
+        "fss": [
+            {"device": "/dev/sda3", "mount": "/", "fs_type": "ext4", "fs_label": "root"},
+            {"device": "/dev/sdb1", "mount": "/data", "fs_type": "xfs"},
+        ],
+    });
+    document["partitioning"]["parteds"][0]["partitions"][3]["configdrive"] = json!(true);
+    let machine = machine();
+    let host = Script::default();
+    let facts = Facts {
+        devices: &machine.devices,
+        image_metadata: &|_| None,
+        prepare_configdrive: true,
+        configdrive_exists: false,
+    };
+    let driver = drivers::find("nailgun_simple", std::path::Path::new("/nonexistent"), &host).unwrap();
+    driver.read(&document, &facts).unwrap()
+}
+
+/// The places of what is refused, with the stages for which it is.
+fn refused(deployment: &Deployment, machine: &Machine) -> Vec<(String, Vec<Stage>)> {
+    let mut found: Vec<(String, Vec<Stage>)> = Vec::new();
+    for refusal in refusals(deployment, machine, Firmware::Both) {
+        let path = refusal.mistake.path.clone();
+        match found.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, stages)) => stages.push(refusal.stage),
+            None => found.push((path, vec![refusal.stage])),
+        }
+    }
+    found
+}
+
+const ALL: &[Stage] = &Stage::ALL;
+const LAYOUT: &[Stage] = &[Stage::Partition];
+const COPY: &[Stage] = &[Stage::CopyImage];
+const BOTH: &[Stage] = &[Stage::Partition, Stage::Bootloader];
+const BOOT: &[Stage] = &[Stage::Bootloader];
+const WRITING: &[Stage] = &super::WRITING;
+const DISK: &str = "/partitioning/parteds/0";
+const THIRD: &str = "/partitioning/parteds/0/partitions/2";
+const ROOT: &str = "/partitioning/fss/0";
+const DATA: &str = "/partitioning/fss/1";
+const IMAGE: &str = "/ks_meta/image_data/~1";
+
+type Change = fn(&mut Deployment);
+
+/// Each change, where it is told, and what it forbids.
+fn changes() -> Vec<(Change, String, &'static [Stage])> {
+    macro_rules! at {
+        ($place:expr, $key:expr, $stages:expr, $change:expr) => {
+            ($change as Change, format!("{}{}", $place, $key), $stages)
+        };
+    }
+    fn third(deployment: &mut Deployment) -> &mut crate::objects::partition::Partition {
+        &mut deployment.partition_scheme.parteds[0].partitions[2]
+    }
+    fn fs(deployment: &mut Deployment, index: usize) -> &mut FileSystem {
+        &mut deployment.partition_scheme.fss[index]
+    }
+    vec![
+        at!("/partitioning", "/mds/0", ALL, |d| d.partition_scheme.mds.push(MultipleDevice {
+            name: "/dev/md0".into(),
+            level: "1".into(),
+            devices: Vec::new(),
+            spares: Vec::new(),
+            keep_data: false,
+            metadata: "1.2".into(),
+        })),
+        at!("/partitioning", "/pvs/0", ALL, |d| d.partition_scheme.pvs.push(PhysicalVolume {
+            name: "/dev/sdb1".into(),
+            metadatasize: Mib(16),
+            metadatacopies: 2,
+            keep_data: false,
+        })),
+        at!("/partitioning", "/vgs/0", ALL, |d| d.partition_scheme.vgs.push(VolumeGroup {
+            name: "os".into(),
+            pvnames: Vec::new(),
+            keep_data: false,
+        })),
+        at!("/partitioning", "/lvs/0", ALL, |d| d.partition_scheme.lvs.push(LogicalVolume {
+            name: "root".into(),
+            vgname: "os".into(),
+            size: Mib(1),
+            keep_data: false,
+        })),
+        at!("/deferred", "", ALL, |d| d.deferred.push(Mistake::new("/deferred", None, "odd", "mend it"))),
+        at!("/partitioning", "", &[Stage::Partition, Stage::CopyImage], |d| d.skip_partitioning = true),
+        at!("/partitioning/parteds/1", "/label", LAYOUT, |d| d.partition_scheme.parteds[1].label =
+            Label::Msdos),
+        at!("/partitioning/parteds/2", "", LAYOUT, |d| {
+            let mut again = d.partition_scheme.parteds[1].clone();
+            again.partitions.clear();
+            d.partition_scheme.parteds.push(again);
+        }),
+        at!("/partitioning/parteds/2", "", WRITING, |d| {
+            let mut unknown = d.partition_scheme.parteds[1].clone();
+            (unknown.name, unknown.partitions) = ("/dev/sdz".into(), Vec::new());
+            d.partition_scheme.parteds.push(unknown);
+        }),
+        at!("/partitioning/parteds/1/partitions/0", "/end", LAYOUT, |d| {
+            d.partition_scheme.parteds[1].partitions[0].end = Mib(1000);
+        }),
+        at!("/partitioning/parteds/0/partitions/0", "/begin", LAYOUT, |d| {
+            d.partition_scheme.parteds[0].partitions[0].begin = Mib(0);
+        }),
+        at!(THIRD, "/begin", LAYOUT, |d| third(d).begin = Mib(224)),
+        at!(THIRD, "/end", LAYOUT, |d| third(d).end = Mib(225)),
+        at!(THIRD, "/end", LAYOUT, |d| third(d).end = Mib(3)),
+        at!(THIRD, "/name", WRITING, |d| {
+            third(d).name = "/dev/sdz3".into();
+            fs(d, 0).device = "/dev/sdz3".into();
+            d.image_scheme[0].target_device = "/dev/sdz3".into();
+        }),
+        at!(THIRD, "/partition_type", LAYOUT, |d| third(d).partition_type = PartitionType::Logical),
+        at!(THIRD, "/guid", LAYOUT, |d| third(d).guid = Some("0FC63DAF-8483-4772-8E79-3D69D8477DEX".into())),
+        at!(THIRD, "/flags", LAYOUT, |d| third(d).flags.push("diag".into())),
+        at!(DATA, "/mount", ALL, |d| fs(d, 1).mount = Some("//".into())),
+        at!(DATA, "/mount", ALL, |d| fs(d, 1).mount = Some("none".into())),
+        at!(DATA, "/device", ALL, |d| fs(d, 1).device = "/dev/sdz1".into()),
+        at!(DATA, "/device", ALL, |d| fs(d, 1).device = "/dev/sda3".into()),
+        at!(DATA, "/device", WRITING, |d| fs(d, 1).device = "/dev/sda4".into()),
+        at!(DATA, "/fs_type", BOTH, |d| fs(d, 1).device = "/dev/sda2".into()),
+        at!(DATA, "/fs_type", BOTH, |d| fs(d, 1).fs_type = "zfs".into()),
+        at!(DATA, "/mount", BOTH, |d| fs(d, 1).fs_type = "swap".into()),
+        at!(DATA, "/mount", BOTH, |d| fs(d, 1).mount = Some("swap".into())),
+        at!(DATA, "/fs_label", LAYOUT, |d| fs(d, 1).fs_label = "thirteen long".into()),
+        at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "-m 0 /dev/sdz".into()),
+        at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "-l logdev=/dev/sdz".into()),
+        at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "../sdz".into()),
+        at!(IMAGE, "/target_device", ALL, |d| d.image_scheme[0].target_device = "/dev/sdz1".into()),
+        at!(IMAGE, "/container", COPY, |d| d.image_scheme[0].container = "zip".into()),
+        at!(IMAGE, "/uri", COPY, |d| d.image_scheme[0].uri = "gopher://h/i".into()),
+        at!(IMAGE, "/size", &[Stage::Partition, Stage::CopyImage], |d| {
+            d.image_scheme[0].size = Some((575 << 20) + 1);
+        }),
+        at!("/profile", "", BOOT, |d| d.grub.version = Some(1)),
+        at!("/partitioning", "/fss", BOOT, |d| fs(d, 0).mount = Some("/srv".into())),
+        at!("/partitioning", "/parteds", BOOT, |d| d.partition_scheme.parteds[0].install_bootloader = false),
+        at!(DISK, "", BOTH, |d| {
+            d.partition_scheme.parteds[0].partitions[0].flags.clear();
+        }),
+        at!(DISK, "", BOTH, |d| {
+            d.partition_scheme.parteds[0].partitions[1].esp = false;
+        }),
+        at!(ROOT, "/fs_type", BOTH, |d| fs(d, 0).fs_type = String::new()),
+    ]
+}
+
+#[test]
+fn each_change_is_refused_at_its_place_and_for_its_stages() {
+    assert_eq!(refused(&good(), &machine()), []);
+    for (number, (change, path, stages)) in changes().into_iter().enumerate() {
+        let mut deployment = good();
+        change(&mut deployment);
+        assert_eq!(refused(&deployment, &machine()), [(path, stages.to_vec())], "change {number}");
+    }
+}
+
+#[test]
+fn a_partition_number_is_its_own_and_one_that_a_gpt_has() {
+    for number in [0, 1, 129] {
+        let mut deployment = good();
+        let parted = &mut deployment.partition_scheme.parteds[0];
+        parted.partitions[3].count = number;
+        parted.partitions[3].name = parted.partition_name(number);
+        let path = if number == 1 { DISK.to_owned() } else { format!("{DISK}/partitions/3/count") };
+        assert_eq!(refused(&deployment, &machine()), [(path, LAYOUT.to_vec())]);
+    }
+}
+
+#[test]
+fn a_disk_that_can_only_be_read_is_not_written() {
+    let mut machine = machine();
+    machine.devices[1].bspec.insert("ro".into(), json!("1"));
+    assert_eq!(refused(&good(), &machine), [("/partitioning/parteds/1".to_owned(), WRITING.to_vec())]);
+}
+
+#[test]
+fn the_end_of_the_disk_is_the_tables() {
+    // 999 MiB end before the backup table of a disk of 999 MiB and 33 sectors, and not one sector less.
+    for (sector, odd, fits) in [(512, 33, true), (512, 32, false), (4096, 33, true)] {
+        let mut machine = machine();
+        machine.devices[1].size = Some((999 << 20) + odd * sector);
+        machine.devices[1].bspec.insert("ss".into(), json!(sector.to_string()));
+        assert_eq!(refused(&good(), &machine).is_empty(), fits, "{odd} sectors of {sector}");
+    }
+}
