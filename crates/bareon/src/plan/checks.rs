@@ -301,15 +301,6 @@ impl Checks<'_> {
                 "leave it out; only the file system's own device is written",
             );
         }
-        if fs.mount.is_some() && fs.is_swap() != (fs.fs_type == "swap") {
-            self.refuse(
-                &[Stage::Partition, Stage::Bootloader],
-                &format!("{path}/mount"),
-                fs.mount.as_deref().unwrap_or_default(),
-                &format!("{} is not what is used there", fs.fs_type),
-                "swap space has both the mount point and the file system \"swap\", nothing else has either",
-            );
-        }
         self.special(path, fs);
         match fs.fs_type.parse::<FsType>() {
             Err(unknown) => {

@@ -88,8 +88,15 @@ prop_compose! {
         options in prop_oneof![
             20 => select(vec!["", "-m 0"]), 1 => select(vec!["/dev/sdz", "-l logdev=/dev/sdz"]),
         ],
-        drive in prop::bool::weighted(0.1),
+        drive in prop::bool::weighted(0.05),
     ) -> (u64, u64, &'static str, &'static str, &'static str, bool) {
+        // What a flag is for, mostly: nothing lies where the boot loader does, vfat on an ESP.
+        let fs = match (flag, size % 16) {
+            (_, 0) => fs,
+            ("bios_grub", _) => "",
+            ("esp" | "boot", _) => "vfat",
+            _ => fs,
+        };
         (gap, size, flag, fs, options, drive)
     }
 }

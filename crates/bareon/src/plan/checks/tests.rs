@@ -172,8 +172,6 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
         at!(DATA, "/device", WRITING, |d| fs(d, 1).device = "/dev/sda4".into()),
         at!(DATA, "/fs_type", BOTH, |d| fs(d, 1).device = "/dev/sda2".into()),
         at!(DATA, "/fs_type", BOTH, |d| fs(d, 1).fs_type = "zfs".into()),
-        at!(DATA, "/mount", BOTH, |d| fs(d, 1).fs_type = "swap".into()),
-        at!(DATA, "/mount", BOTH, |d| fs(d, 1).mount = Some("swap".into())),
         at!(DATA, "/fs_label", LAYOUT, |d| fs(d, 1).fs_label = "thirteen long".into()),
         at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "-m 0 /dev/sdz".into()),
         at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "-l logdev=/dev/sdz".into()),
