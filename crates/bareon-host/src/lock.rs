@@ -18,6 +18,8 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
+use crate::runner;
+
 /// How long somebody else's lock is waited for; udev holds its own for a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,6 +41,12 @@ pub enum LockError {
          may show who", .device.display(), .device.display(), .device.display()
     )]
     Claimed {
+        /// The disk.
+        device: PathBuf,
+    },
+    /// The run was told to stop while the lock was waited for.
+    #[error("locking {} was given up, because the run was told to stop", .device.display())]
+    Cancelled {
         /// The disk.
         device: PathBuf,
     },
@@ -78,18 +86,39 @@ pub struct DeviceLock(#[expect(dead_code, reason = "held for its lock alone")] F
 /// It is opened for reading only: closing a node that was open for writing makes udev look at it.
 ///
 /// # Errors
-/// When it cannot be opened, or another program keeps its lock.
+/// When it cannot be opened, another program keeps its lock, or the run is told to stop meanwhile.
 pub fn exclusive(device: &Path) -> Result<DeviceLock, LockError> {
+    lock(device, runner::cancelled)
+}
+
+fn lock(device: &Path, cancelled: impl Fn() -> bool) -> Result<DeviceLock, LockError> {
     let failed = |source| LockError::Io { device: device.into(), source };
     let mut file = File::open(device).map_err(failed)?;
     let until = Instant::now() + PATIENCE;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(DeviceLock(lock)),
+            Err((_, Errno::EWOULDBLOCK)) if cancelled() => {
+                return Err(LockError::Cancelled { device: device.into() });
+            }
             Err((back, Errno::EWOULDBLOCK)) if Instant::now() < until => file = back,
             Err((_, Errno::EWOULDBLOCK)) => return Err(LockError::Held { device: device.into() }),
             Err((_, errno)) => return Err(failed(errno.into())),
         }
         thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_lock_hears_that_the_run_is_to_stop() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let held = lock(file.path(), || true).unwrap();
+        assert!(matches!(lock(file.path(), || true), Err(LockError::Cancelled { .. })));
+        drop(held);
+        assert!(lock(file.path(), || true).is_ok());
     }
 }
