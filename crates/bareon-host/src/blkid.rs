@@ -3,17 +3,22 @@
 //! `-p` reads the device itself: its answer is never an old one from a cache or from udev, and it is
 //! the same in a ramdisk without udev.
 
-use crate::{Cmd, Tool};
+use crate::{Cmd, Tool, cmd::SHORT};
 
 /// Reads what lies on `device`; nothing is printed where nothing is known to lie there.
 pub fn probe(device: &str) -> Cmd {
-    Tool::Blkid.cmd().args(["-p", "-o", "export", device]).also_ok(2)
+    Tool::Blkid.cmd().time_limit(SHORT).args(["-p", "-o", "export", device]).also_ok(2)
 }
 
 /// Names the devices whose tag (`UUID`, `PARTUUID`) has that value; nothing is printed for none.
 pub fn with_tag(tag: &str, value: &str) -> Cmd {
     // A cache of its own nowhere: devices may have changed since one was written.
-    Tool::Blkid.cmd().args(["-c", "/dev/null", "-o", "device", "-t"]).arg(format!("{tag}={value}")).also_ok(2)
+    Tool::Blkid
+        .cmd()
+        .time_limit(SHORT)
+        .args(["-c", "/dev/null", "-o", "device", "-t"])
+        .arg(format!("{tag}={value}"))
+        .also_ok(2)
 }
 
 /// What [`probe`] found.

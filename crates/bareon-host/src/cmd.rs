@@ -6,7 +6,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -15,6 +15,9 @@ use crate::Tool;
 /// How long a command may run unless it says otherwise. No tool that is used here takes as long
 /// on a sound disk; a controller that hangs is to be reported, not waited for.
 const TIME_LIMIT: Duration = Duration::from_mins(30);
+
+/// The limit of commands that read or tell a little, and never write much.
+pub(crate) const SHORT: Duration = Duration::from_mins(3);
 
 /// A call of a [`Tool`], ready to run or to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +29,6 @@ pub struct Cmd {
     env: Vec<(String, String)>,
     also_ok: Vec<i32>,
     time_limit: Duration,
-    inside: Option<PathBuf>,
 }
 
 impl Cmd {
@@ -40,7 +42,6 @@ impl Cmd {
             env: Vec::new(),
             also_ok: Vec::new(),
             time_limit: TIME_LIMIT,
-            inside: None,
         }
     }
 
@@ -48,16 +49,14 @@ impl Cmd {
     ///
     /// `PATH` is set by `env(1)` inside, as the shell that one pastes this into may have another.
     pub fn inside(root: &Path, program: &str) -> Self {
-        let mut cmd = Tool::Chroot
+        Tool::Chroot
             .cmd()
             .arg(root)
             .arg("/usr/bin/env")
             .arg("-i")
             .arg("LC_ALL=C")
             .arg(format!("PATH={}", crate::runner::PATH))
-            .arg(program);
-        cmd.inside = Some(root.to_path_buf());
-        cmd
+            .arg(program)
     }
 
     /// Adds an argument.
@@ -81,14 +80,14 @@ impl Cmd {
         self
     }
 
-    /// What the command reads and prints is kept out of what is displayed and logged.
+    /// What the command reads and prints is kept out of what is displayed, logged and reported.
     #[must_use]
     pub fn private(mut self) -> Self {
         self.private = true;
         self
     }
 
-    /// Whether what the command reads and prints is kept out of the log.
+    /// Whether what the command reads and prints is kept out of log, messages and report.
     pub fn is_private(&self) -> bool {
         self.private
     }
@@ -139,11 +138,6 @@ impl Cmd {
         self.time_limit
     }
 
-    /// The root directory of the chroot that the command runs in, where it does.
-    pub fn root(&self) -> Option<&Path> {
-        self.inside.as_deref()
-    }
-
     /// Whether the command succeeded when it ended with `status`.
     pub fn accepts(&self, status: i32) -> bool {
         status == 0 || self.also_ok.contains(&status)
@@ -172,7 +166,7 @@ impl fmt::Display for Cmd {
 }
 
 /// `word` as a POSIX shell reads it back.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_^".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

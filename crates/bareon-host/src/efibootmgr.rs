@@ -1,17 +1,17 @@
 //! The boot entries in NVRAM: every call of `efibootmgr(8)` is in this file.
 
-use crate::{Cmd, Tool};
+use crate::{Cmd, Tool, cmd::SHORT};
 
 /// Prints all entries with their device paths.
 pub fn list() -> Cmd {
-    Tool::Efibootmgr.cmd().arg("--verbose")
+    Tool::Efibootmgr.cmd().time_limit(SHORT).arg("--verbose")
 }
 
 /// Adds an entry, outside of the boot order, that starts `loader` (`\EFI\debian\grubx64.efi`) from
 /// partition `number` of `disk`.
 pub fn create(disk: &str, number: u32, label: &str, loader: &str) -> Cmd {
     let number = number.to_string();
-    Tool::Efibootmgr.cmd().args([
+    Tool::Efibootmgr.cmd().time_limit(SHORT).args([
         "--create-only",
         "--disk",
         disk,
@@ -26,13 +26,13 @@ pub fn create(disk: &str, number: u32, label: &str, loader: &str) -> Cmd {
 
 /// Removes the entry `id`, also from the boot order.
 pub fn delete(id: u16) -> Cmd {
-    Tool::Efibootmgr.cmd().args(["--delete-bootnum", "--bootnum"]).arg(format!("{id:04X}"))
+    Tool::Efibootmgr.cmd().time_limit(SHORT).args(["--delete-bootnum", "--bootnum"]).arg(format!("{id:04X}"))
 }
 
 /// Sets the boot order.
 pub fn order(ids: &[u16]) -> Cmd {
     let ids: Vec<_> = ids.iter().map(|id| format!("{id:04X}")).collect();
-    Tool::Efibootmgr.cmd().arg("--bootorder").arg(ids.join(","))
+    Tool::Efibootmgr.cmd().time_limit(SHORT).arg("--bootorder").arg(ids.join(","))
 }
 
 /// An entry.

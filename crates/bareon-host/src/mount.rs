@@ -10,26 +10,26 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
-use crate::{Cmd, Tool};
+use crate::{Cmd, Tool, cmd::SHORT};
 
 /// Mounts `device` with the file system `fs_type` at `dir`.
 pub fn mount(device: &str, dir: &Path, fs_type: &str) -> Cmd {
-    Tool::Mount.cmd().args(["-t", fs_type, device]).arg(dir)
+    Tool::Mount.cmd().time_limit(SHORT).args(["-t", fs_type, device]).arg(dir)
 }
 
 /// Shows the directory `from` at `dir`, without what is mounted below it.
 pub fn bind(from: &str, dir: &Path) -> Cmd {
-    Tool::Mount.cmd().args(["--bind", from]).arg(dir)
+    Tool::Mount.cmd().time_limit(SHORT).args(["--bind", from]).arg(dir)
 }
 
 /// Unmounts `dir`.
 pub fn umount(dir: &Path) -> Cmd {
-    Tool::Umount.cmd().arg(dir)
+    Tool::Umount.cmd().time_limit(SHORT).arg(dir)
 }
 
 /// Takes `dir` out of the tree now, and unmounts it when the last one has stopped to use it.
 pub fn umount_lazily(dir: &Path) -> Cmd {
-    Tool::Umount.cmd().arg("--lazy").arg(dir)
+    Tool::Umount.cmd().time_limit(SHORT).arg("--lazy").arg(dir)
 }
 
 /// Gives this process mounts of its own: what it mounts from now on is seen by nobody else, and

@@ -5,15 +5,15 @@
 //! is not used: where a new partition lies over an old one that comes later, it adds neither
 //! and still succeeds (util-linux 2.38).
 
-use crate::{Cmd, Tool};
+use crate::{Cmd, Tool, cmd::SHORT};
 
 /// Makes the kernel forget the partitions of `disk`. Fails, and leaves those that are left, where
 /// one is in use; fails, too, where there are none.
 pub fn delete(disk: &str) -> Cmd {
-    Tool::Partx.cmd().args(["--delete", disk])
+    Tool::Partx.cmd().time_limit(SHORT).args(["--delete", disk])
 }
 
 /// Tells the kernel of the partitions in the table on `disk`; it must know none of them yet.
 pub fn add(disk: &str) -> Cmd {
-    Tool::Partx.cmd().args(["--add", disk])
+    Tool::Partx.cmd().time_limit(SHORT).args(["--add", disk])
 }

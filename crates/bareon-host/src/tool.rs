@@ -20,8 +20,6 @@ pub enum Tool {
     Efibootmgr,
     /// `genisoimage(1)`: makes the config drive where xorriso is absent.
     Genisoimage,
-    /// `lsblk(8)`: block devices and their holders.
-    Lsblk,
     /// `mkfs.btrfs(8)`.
     MkfsBtrfs,
     /// `mke2fs(8)` as `mkfs.ext2`.
@@ -50,8 +48,6 @@ pub enum Tool {
     Udevadm,
     /// `umount(8)`.
     Umount,
-    /// `wipefs(8)`: finds and removes signatures.
-    Wipefs,
     /// `xfs_growfs(8)`.
     XfsGrowfs,
     /// `xorriso(1)`: makes the config drive.
@@ -70,35 +66,6 @@ pub struct Origin {
 }
 
 impl Tool {
-    /// All programs, in the order of their names.
-    pub const ALL: [Self; 25] = [
-        Self::Blkid,
-        Self::Btrfs,
-        Self::Chroot,
-        Self::Driver,
-        Self::E2fsck,
-        Self::Efibootmgr,
-        Self::Genisoimage,
-        Self::Lsblk,
-        Self::MkfsBtrfs,
-        Self::MkfsExt2,
-        Self::MkfsExt3,
-        Self::MkfsExt4,
-        Self::MkfsVfat,
-        Self::MkfsXfs,
-        Self::Mkisofs,
-        Self::Mkswap,
-        Self::Mount,
-        Self::Partx,
-        Self::Resize2fs,
-        Self::Sfdisk,
-        Self::Udevadm,
-        Self::Umount,
-        Self::Wipefs,
-        Self::XfsGrowfs,
-        Self::Xorriso,
-    ];
-
     /// The program's name and the packages that bring it.
     pub const fn origin(self) -> Origin {
         let (program, deb, rpm) = match self {
@@ -109,7 +76,6 @@ impl Tool {
             Self::E2fsck => ("e2fsck", "e2fsprogs", "e2fsprogs"),
             Self::Efibootmgr => ("efibootmgr", "efibootmgr", "efibootmgr"),
             Self::Genisoimage => ("genisoimage", "genisoimage", "genisoimage"),
-            Self::Lsblk => ("lsblk", "util-linux", "util-linux"),
             Self::MkfsBtrfs => ("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
             Self::MkfsExt2 => ("mkfs.ext2", "e2fsprogs", "e2fsprogs"),
             Self::MkfsExt3 => ("mkfs.ext3", "e2fsprogs", "e2fsprogs"),
@@ -124,7 +90,6 @@ impl Tool {
             Self::Sfdisk => ("sfdisk", "fdisk", "util-linux"),
             Self::Udevadm => ("udevadm", "udev", "systemd-udev"),
             Self::Umount => ("umount", "mount", "util-linux"),
-            Self::Wipefs => ("wipefs", "util-linux", "util-linux"),
             Self::XfsGrowfs => ("xfs_growfs", "xfsprogs", "xfsprogs"),
             Self::Xorriso => ("xorriso", "xorriso", "xorriso"),
         };

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cmd, Tool};
+use crate::{Cmd, Tool, cmd::SHORT};
 
 /// How long the queue of events may take to become empty, in seconds.
 const SETTLE_SECONDS: u32 = 120;
 
 /// Waits until udev has worked through all events so far.
 pub fn settle() -> Cmd {
-    Tool::Udevadm.cmd().args(["settle", &format!("--timeout={SETTLE_SECONDS}")])
+    Tool::Udevadm.cmd().time_limit(SHORT).args(["settle", &format!("--timeout={SETTLE_SECONDS}")])
 }
 
 /// Prints all that udev knows.
 pub fn export_db() -> Cmd {
-    Tool::Udevadm.cmd().args(["info", "--export-db"])
+    Tool::Udevadm.cmd().time_limit(SHORT).args(["info", "--export-db"])
 }
 
 /// A device of udev's database.
