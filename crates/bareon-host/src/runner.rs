@@ -1,41 +1,29 @@
 //! The one door through which a process is started.
 //!
 //! A command gets no input but its own, a fixed `PATH`, `LC_ALL=C` and a process group of its own.
-//! Its two outputs are read by two threads: a daemon that it leaves behind and that keeps the pipes
-//! open (dmeventd does) cannot hold us. At its time limit, or when [`cancel`] was called, the whole
-//! group is ended. Every command is logged with its line, status, milliseconds and outputs.
+//! At its time limit, or when [`cancel`] was called, the whole group is ended; when this program
+//! is killed, the command is, too. Every command is logged with its line, status, milliseconds and
+//! both outputs, unless it is [private](Cmd::private).
 
 use std::{
-    io::{self, Read, Write},
+    io,
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, ExitStatus, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
+use crate::{
+    Cmd, Tool, orphan,
+    process::{self, Attended, End},
 };
-
-use crate::{Cmd, Tool};
 
 /// Where programs are looked for, on this system and in a chroot.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// How often a running command is looked at.
-const POLL: Duration = Duration::from_millis(5);
-
-/// How long a command that is to end may take before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// How long outputs are still read after a command ended, should a process it left hold them.
-const LINGER: Duration = Duration::from_millis(200);
 
 /// What a command that succeeded left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,15 +60,20 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
-    /// It ended with a status that means failure. `stderr` is whole; the message shows its end.
-    #[error("`{cmd}` ended with {status}{}", last_words(.stderr))]
+    /// It ended with a status that means failure. The outputs are whole; the message shows the end
+    /// of one.
+    #[error("`{cmd}` ended with {status}{}", last_words(.stdout, .stderr, *.private))]
     Failed {
         /// The command, to paste.
         cmd: String,
         /// How it ended.
         status: ExitStatus,
+        /// All of its standard output.
+        stdout: String,
         /// All of its standard error.
         stderr: String,
+        /// Whether what it printed is kept out of the message.
+        private: bool,
     },
     /// It ran into its time limit and was ended.
     #[error("`{cmd}` was ended after {} s: it did not come to an end; is the disk or controller stuck?", .limit.as_secs())]
@@ -89,18 +82,44 @@ pub enum CommandError {
         cmd: String,
         /// Its limit.
         limit: Duration,
+        /// What it had printed to its standard output.
+        stdout: String,
+        /// What it had printed to its standard error.
+        stderr: String,
     },
     /// The run was told to stop (SIGTERM, SIGINT).
     #[error("`{cmd}` was stopped, because the run was told to stop")]
     Cancelled {
         /// The command, to paste.
         cmd: String,
+        /// What it had printed to its standard output.
+        stdout: String,
+        /// What it had printed to its standard error.
+        stderr: String,
     },
 }
 
-/// The last lines of what a command said, as the end of a message; they mostly say why.
-fn last_words(stderr: &str) -> String {
-    let lines: Vec<_> = stderr.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+impl CommandError {
+    /// Standard output and standard error of a command that ran. They are not to be shown where the
+    /// command is [private](Cmd::is_private).
+    pub fn outputs(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Missing { .. } | Self::Start { .. } => None,
+            Self::Failed { stdout, stderr, .. }
+            | Self::TimedOut { stdout, stderr, .. }
+            | Self::Cancelled { stdout, stderr, .. } => Some((stdout, stderr)),
+        }
+    }
+}
+
+/// The last lines of what a command said, as the end of a message; they mostly say why. Some tools
+/// say it on their standard output.
+fn last_words(stdout: &str, stderr: &str, private: bool) -> String {
+    if private {
+        return String::new();
+    }
+    let text = if stderr.trim().is_empty() { stdout } else { stderr };
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     match lines.len() {
         0 => String::new(),
         n => format!(": {}", lines[n.saturating_sub(3)..].join(" / ")),
@@ -186,23 +205,29 @@ impl Runner for System {
 
 fn log(cmd: &Cmd, took: Duration, result: &Result<Output, CommandError>) {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match result {
+    let outputs = match result {
         Ok(output) => {
             tracing::debug!(status = output.status, ms, "ran: {cmd}");
-            for line in output.stdout.lines().filter(|_| !cmd.is_private()) {
-                tracing::trace!("stdout: {line}");
+            Some((output.stdout.as_str(), output.stderr.as_str()))
+        }
+        Err(error) => {
+            if let CommandError::Failed { status, .. } = error {
+                tracing::debug!(%status, ms, "ran: {cmd}");
+            } else {
+                tracing::debug!(ms, "ran: {error}");
             }
-            for line in output.stderr.lines() {
-                tracing::trace!("stderr: {line}");
+            error.outputs()
+        }
+    };
+    let Some((stdout, stderr)) = outputs.filter(|_| !cmd.is_private()) else { return };
+    for (name, text) in [("stdout", stdout), ("stderr", stderr)] {
+        for line in text.lines() {
+            if result.is_ok() {
+                tracing::trace!("{name}: {line}");
+            } else {
+                tracing::debug!("{name}: {line}");
             }
         }
-        Err(CommandError::Failed { status, stderr, .. }) => {
-            tracing::debug!(%status, ms, "ran: {cmd}");
-            for line in stderr.lines() {
-                tracing::debug!("stderr: {line}");
-            }
-        }
-        Err(error) => tracing::debug!(ms, "ran: {error}"),
     }
 }
 
@@ -213,7 +238,7 @@ fn find(program: &str) -> Option<std::path::PathBuf> {
 fn execute(cmd: &Cmd) -> Result<Output, CommandError> {
     let line = || cmd.to_string();
     if to_stop() {
-        return Err(CommandError::Cancelled { cmd: line() });
+        return Err(CommandError::Cancelled { cmd: line(), stdout: String::new(), stderr: String::new() });
     }
     let origin = cmd.tool().origin();
     let Some(program) = find(origin.program) else {
@@ -226,24 +251,15 @@ fn execute(cmd: &Cmd) -> Result<Output, CommandError> {
     };
     let start = |source| CommandError::Start { cmd: line(), source };
     let mut child = spawn(&program, cmd).map_err(start)?;
-    if let (Some(text), Some(mut pipe)) = (cmd.input(), child.stdin.take()) {
-        match pipe.write_all(text.as_bytes()) {
-            // A command that does not read its input to the end ends with its own message.
-            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => return Err(start(e)),
-            _ => {}
-        }
-    }
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
-    let status = wait(&mut child, cmd)?;
-    let (stdout, stderr) = (stdout.text(), stderr.text());
-    match status.code() {
-        Some(code) if cmd.accepts(code) => Ok(Output { status: code, stdout, stderr }),
-        _ => {
-            // Some tools say what is wrong on their standard output.
-            let stderr = if stderr.trim().is_empty() { stdout } else { stderr };
-            Err(CommandError::Failed { cmd: line(), status, stderr })
-        }
+    let attended = process::attend(&mut child, cmd.input().unwrap_or_default(), cmd.limit(), to_stop);
+    let Attended { end, stdout, stderr } = attended.map_err(start)?;
+    match end {
+        End::Exited(status) => match status.code() {
+            Some(code) if cmd.accepts(code) => Ok(Output { status: code, stdout, stderr }),
+            _ => Err(CommandError::Failed { cmd: line(), status, stdout, stderr, private: cmd.is_private() }),
+        },
+        End::TimedOut => Err(CommandError::TimedOut { cmd: line(), limit: cmd.limit(), stdout, stderr }),
+        End::Stopped => Err(CommandError::Cancelled { cmd: line(), stdout, stderr }),
     }
 }
 
@@ -260,78 +276,92 @@ fn spawn(program: &Path, cmd: &Cmd) -> io::Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
+    orphan::prevent(&mut command);
     command.spawn()
-}
-
-fn wait(child: &mut Child, cmd: &Cmd) -> Result<ExitStatus, CommandError> {
-    let deadline = Instant::now() + cmd.limit();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) => {}
-            Err(source) => return Err(CommandError::Start { cmd: cmd.to_string(), source }),
-        }
-        if to_stop() {
-            end(child);
-            return Err(CommandError::Cancelled { cmd: cmd.to_string() });
-        }
-        if Instant::now() >= deadline {
-            end(child);
-            return Err(CommandError::TimedOut { cmd: cmd.to_string(), limit: cmd.limit() });
-        }
-        thread::sleep(POLL);
-    }
-}
-
-/// Ends a child and all that it started: politely, then not.
-fn end(child: &mut Child) {
-    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    let _ = killpg(group, Signal::SIGTERM);
-    let until = Instant::now() + GRACE;
-    while Instant::now() < until {
-        if matches!(child.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        thread::sleep(POLL);
-    }
-    let _ = killpg(group, Signal::SIGKILL);
-    let _ = child.wait();
-}
-
-/// What a thread has read of a pipe so far.
-struct Collected {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    reader: Option<thread::JoinHandle<()>>,
-}
-
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Collected {
-    let bytes = Arc::new(Mutex::new(Vec::new()));
-    let reader = pipe.map(|mut pipe| {
-        let bytes = Arc::clone(&bytes);
-        thread::spawn(move || {
-            let mut buffer = [0; 8192];
-            while let Ok(n @ 1..) = pipe.read(&mut buffer) {
-                bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..n]);
-            }
-        })
-    });
-    Collected { bytes, reader }
-}
-
-impl Collected {
-    fn text(self) -> String {
-        let until = Instant::now() + LINGER;
-        if let Some(reader) = self.reader {
-            while !reader.is_finished() && Instant::now() < until {
-                thread::sleep(POLL);
-            }
-        }
-        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
 }
 
 /// A status as a shell would give it; for tests and fakes.
 pub fn status(code: i32) -> ExitStatus {
     ExitStatus::from_raw(code << 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// Takes what is logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// How `cmd` ends, with its message where it fails, and what is logged.
+    fn logged(cmd: &Cmd) -> (Result<Output, CommandError>, String) {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(lines.clone())
+            .finish();
+        let result = tracing::subscriber::with_default(subscriber, || System::default().run(cmd));
+        let bytes = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (result, String::from_utf8(bytes).unwrap())
+    }
+
+    fn shell(status: u8, out: &str, err: &str) -> Cmd {
+        // Put together by the shell, so that the line of the command itself does not hold the words.
+        let script = format!("printf '%s-%s' {out} out; printf '%s-%s' {err} err >&2; exit {status}");
+        Tool::Driver.cmd().args(["sh", "-c", &script])
+    }
+
+    #[test]
+    fn both_outputs_are_logged_however_a_command_ends() {
+        let (result, log) = logged(&shell(0, "a", "b"));
+        assert!(result.is_ok() && log.contains("stdout: a-out") && log.contains("stderr: b-err"), "{log}");
+        let (result, log) = logged(&shell(3, "a", "b"));
+        assert!(log.contains("stdout: a-out") && log.contains("stderr: b-err"), "{log}");
+        let error = result.unwrap_err();
+        assert_eq!(error.outputs(), Some(("a-out", "b-err")));
+        assert!(error.to_string().ends_with("ended with exit status: 3: b-err"), "{error}");
+    }
+
+    #[test]
+    fn what_is_said_on_standard_output_alone_is_in_the_message() {
+        let cmd = Tool::Driver.cmd().args(["sh", "-c", "printf '%s-%s' a out; exit 3"]);
+        let message = System::default().run(&cmd).unwrap_err().to_string();
+        assert!(message.ends_with("exit status: 3: a-out"), "{message}");
+    }
+
+    #[test]
+    fn nothing_of_a_private_command_is_told() {
+        for status in [0, 3] {
+            let (result, log) = logged(&shell(status, "a", "b").private());
+            let message = result.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(log.contains("ran: env sh"), "{log}");
+            for text in [log, message] {
+                assert!(!text.contains("a-out") && !text.contains("b-err"), "{text}");
+            }
+        }
+    }
 }

@@ -8,7 +8,6 @@ use crate::{Cmd, CommandError, Output, Runner};
 #[derive(Debug, Default)]
 pub struct Script {
     expected: RefCell<VecDeque<Expected>>,
-    ran: RefCell<Vec<Cmd>>,
 }
 
 #[derive(Debug)]
@@ -41,11 +40,6 @@ impl Script {
         });
         self
     }
-
-    /// The commands that ran so far.
-    pub fn ran(&self) -> Vec<Cmd> {
-        self.ran.borrow().clone()
-    }
 }
 
 impl Runner for Script {
@@ -54,14 +48,15 @@ impl Runner for Script {
         let next = self.expected.borrow_mut().pop_front();
         let Some(next) = next else { panic!("`{line}` ran, no command was expected") };
         assert_eq!(line, next.line, "another command was expected");
-        self.ran.borrow_mut().push(cmd.clone());
         if cmd.accepts(next.status) {
             Ok(Output { status: next.status, stdout: next.stdout, stderr: next.stderr })
         } else {
             Err(CommandError::Failed {
                 cmd: line,
                 status: ExitStatus::from_raw(next.status << 8),
+                stdout: next.stdout,
                 stderr: next.stderr,
+                private: cmd.is_private(),
             })
         }
     }

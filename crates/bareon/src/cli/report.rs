@@ -74,9 +74,9 @@ pub struct Command {
     pub end_ms: u64,
     /// How long it took.
     pub ms: u64,
-    /// The end of its standard output.
+    /// The end of its standard output; empty where that may hold secrets.
     pub stdout: String,
-    /// The end of its standard error.
+    /// The end of its standard error; empty where that may hold secrets.
     pub stderr: String,
     /// What was wrong, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -235,19 +235,22 @@ fn command(cmd: &Cmd, took: Duration, result: Result<&Output, &CommandError>, en
         stderr: String::new(),
         error: None,
     };
-    match result {
+    let outputs = match result {
         Ok(output) => {
             command.status = Some(output.status);
-            command.stdout = tail(&output.stdout);
-            command.stderr = tail(&output.stderr);
+            Some((output.stdout.as_str(), output.stderr.as_str()))
         }
         Err(error) => {
-            if let CommandError::Failed { status, stderr, .. } = error {
+            if let CommandError::Failed { status, .. } = error {
                 command.status = status.code();
-                command.stderr = tail(stderr);
             }
             command.error = Some(Failure::from(error).message);
+            error.outputs()
         }
+    };
+    if let Some((stdout, stderr)) = outputs.filter(|_| !cmd.is_private()) {
+        command.stdout = tail(stdout);
+        command.stderr = tail(stderr);
     }
     command
 }
@@ -271,13 +274,44 @@ mod tests {
 
     use super::*;
 
+    fn failed(cmd: &Cmd) -> CommandError {
+        CommandError::Failed {
+            cmd: cmd.to_string(),
+            status: runner::status(1),
+            stdout: "tried".into(),
+            stderr: "no".into(),
+            private: cmd.is_private(),
+        }
+    }
+
+    #[test]
+    fn of_a_private_command_no_output_is_kept() {
+        let cmd = Tool::Driver.cmd().arg("/x").private();
+        let output = Output { status: 0, stdout: "tried".into(), stderr: "no".into() };
+        let took = Duration::from_millis(5);
+        for command in [command(&cmd, took, Ok(&output), 5), command(&cmd, took, Err(&failed(&cmd)), 5)] {
+            assert_eq!((command.stdout.as_str(), command.stderr.as_str()), ("", ""));
+            assert!(!command.error.unwrap_or_default().contains("no"));
+        }
+    }
+
+    #[test]
+    fn the_schema_in_contrib_is_that_of_reports() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/report.schema.json");
+        let schema = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            fs::write(path, &schema).unwrap();
+        }
+        let kept = fs::read_to_string(path).unwrap_or_default();
+        assert!(kept == schema, "{path} is out of date; run this test with UPDATE_GENERATED=1");
+    }
+
     #[test]
     fn a_report_holds_what_was_done_and_fits_its_schema() {
         let report = Report::new(vec!["bareon-provision".into()]);
         let step = report.step_started("partition", "write the table of /dev/sda");
         let cmd = Tool::Sfdisk.cmd().arg("/dev/sda");
-        let failed =
-            CommandError::Failed { cmd: cmd.to_string(), status: runner::status(1), stderr: "no".into() };
+        let failed = failed(&cmd);
         let observer = report.observer();
         let output = Output { status: 0, stdout: "done".into(), stderr: String::new() };
         observer(&cmd, Duration::from_millis(5), Ok(&output));
@@ -289,6 +323,7 @@ mod tests {
 
         assert_eq!(document.commands[0].status, Some(0));
         assert_eq!((document.commands[1].status, document.commands[1].stderr.as_str()), (Some(1), "no"));
+        assert_eq!(document.commands[1].stdout, "tried");
         assert_eq!(document.commands[1].line, "sfdisk /dev/sda");
         assert!(document.steps[0].ms.is_some());
         let json = serde_json::to_value(&document).unwrap();

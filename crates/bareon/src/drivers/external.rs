@@ -96,10 +96,13 @@ impl<'h> External<'h> {
             .stdin(document.to_string())
             .private()
             .also_ok(1);
-        let output = self.host.run(&cmd)?;
+        let output = self.host.run(&cmd).map_err(|error| {
+            // Its standard error is for whoever reads the message; the command is private otherwise.
+            let said = error.outputs().map(|(_, stderr)| last_lines(stderr)).unwrap_or_default();
+            Failure::Command(error, said)
+        })?;
         if output.status == 1 && output.stdout.trim().is_empty() {
-            let said = output.stderr.trim().lines().last().unwrap_or("it said nothing").to_owned();
-            return Err(Failure::Silent(said));
+            return Err(Failure::Silent(last_lines(&output.stderr)));
         }
         Ok(output.stdout)
     }
@@ -114,12 +117,21 @@ impl<'h> External<'h> {
 /// Why a driver gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error(transparent)]
-    Command(#[from] CommandError),
+    #[error("{0}{1}")]
+    Command(CommandError, String),
     #[error("writing the list of disks for it: {0}")]
     Hardware(#[from] io::Error),
-    #[error("it failed and named no mistake: {0}")]
+    #[error("it failed and named no mistake{0}")]
     Silent(String),
+}
+
+/// The last lines of what a driver said on standard error, as the end of a message.
+fn last_lines(stderr: &str) -> String {
+    let lines: Vec<_> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    match lines.len() {
+        0 => "; it said nothing".into(),
+        n => format!(": {}", lines[n.saturating_sub(3)..].join(" / ")),
+    }
 }
 
 impl DataDriver for External<'_> {
@@ -277,7 +289,11 @@ mod tests {
     #[test]
     fn a_failure_is_told_with_what_the_driver_said() {
         assert!(complaint("echo out of cheese >&2; exit 1").contains("out of cheese"));
-        assert!(complaint("echo out of cheese >&2; exit 7").contains("out of cheese"));
+        let message = complaint("echo s3cret; echo out of cheese >&2; exit 7");
+        assert!(
+            message.contains("exit status: 7: out of cheese") && !message.contains("s3cret"),
+            "{message}"
+        );
         let mistakes = r#"{"mistakes":[{"path":"/a","problem":"p","remedy":"r"}]}"#;
         assert_eq!(complaint(&format!("echo x >&2; echo '{mistakes}'; exit 1")), "/a: p; r");
     }
