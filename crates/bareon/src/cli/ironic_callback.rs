@@ -233,6 +233,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::cli::value::Timeout;
 
     /// The loopback interface has this one everywhere.
     const LOOPBACK: &str = "01-00-00-00-00-00-00";
@@ -266,7 +267,7 @@ mod tests {
         fs::write(file.path(), line).unwrap();
         let settings = Settings {
             http_max_retries: retries,
-            http_request_timeout: Duration::from_secs(10),
+            http_request_timeout: Timeout(Duration::from_secs(10)),
             ..Settings::default()
         };
         run(file.path(), &settings)

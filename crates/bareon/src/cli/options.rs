@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     syslog::Facility,
-    value::{EfiBootOrder, Firmware, Kind, LogFormat, Setting},
+    value::{EfiBootOrder, Firmware, Kind, LogFormat, Setting, Timeout},
 };
 
 /// What is known of an option.
@@ -136,7 +136,7 @@ options! {
     }
     Transfer {
         http_max_retries: u64 = "30", "How often a request is tried again; 0 is for ever.";
-        http_request_timeout: Duration = "10.0", "How long a server may be silent.";
+        http_request_timeout: Timeout = "10.0", "How long a server may be silent.";
         http_retry_delay: Duration = "2.0", "How long to wait before the first retry; later ones wait longer.";
         ca_file: Option<PathBuf> = "", "Certificate authorities (PEM) trusted for https beside the system's.";
     }
@@ -149,9 +149,9 @@ options! {
         fix_udev_net_rules: bool = "true", "Write udev rules that keep the names of the network interfaces.";
         grub_timeout: u64 = "5", "How many seconds GRUB shows its menu.";
         efi_boot_order: EfiBootOrder = "keep", "Where the installed system goes in UEFI's boot order.";
-        skip_md_containers: bool = "true", "Leave containers of firmware RAID alone.";
     }
     [unused] {
+        skip_md_containers: bool = "true", "containers of firmware RAID are never touched by this version";
         udev_rules_lib_dir: PathBuf = "/lib/udev/rules.d", "udev is kept off a disk by a lock on it, its rules are left alone";
         udev_rename_substr: String = ".renamedrule", "udev is kept off a disk by a lock on it, its rules are left alone";
         udev_empty_rule: String = "empty_rule", "udev is kept off a disk by a lock on it, its rules are left alone";

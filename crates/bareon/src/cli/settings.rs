@@ -127,7 +127,7 @@ impl Settings {
     pub fn http(&self) -> HttpOptions {
         HttpOptions {
             max_retries: u32::try_from(self.http_max_retries).unwrap_or(u32::MAX),
-            stall: self.http_request_timeout,
+            stall: self.http_request_timeout.0,
             retry_delay: self.http_retry_delay,
             ca_file: self.ca_file.clone(),
         }
@@ -219,19 +219,17 @@ impl Layers {
     }
 
     /// The value of an option as text, with what `$name` stands for put in.
-    fn text(&self, name: &str, depth: usize) -> Result<(String, Origin), (Origin, String)> {
+    fn text(&self, name: &str, depth: usize) -> Result<Text, (Origin, String)> {
+        let mut secret = name == SECRET;
         let Some((text, origin)) = self.values.get(name) else {
             let default = options::find(name).map_or("", |opt| opt.default);
-            return Ok((default.to_owned(), Origin::Default));
+            return Ok(Text { whole: default.to_owned(), origin: Origin::Default, secret });
         };
         if !matches!(origin, Origin::File(..)) {
-            return Ok((text.clone(), origin.clone()));
+            return Ok(Text { whole: text.clone(), origin: origin.clone(), secret });
         }
         if depth > DEPTH {
-            return Err((
-                origin.clone(),
-                format!("{name} = {text}: the options refer to each other in a circle"),
-            ));
+            return Err((origin.clone(), format!("{name}: the options refer to each other in a circle")));
         }
         let mut whole = String::new();
         let mut rest = text.as_str();
@@ -242,18 +240,40 @@ impl Layers {
             match word {
                 Reference::Dollar => whole.push('$'),
                 Reference::Option(other) if options::find(other).is_some() => {
-                    whole.push_str(&self.text(other, depth + 1)?.0);
+                    let other = self.text(other, depth + 1)?;
+                    whole.push_str(&other.whole);
+                    secret |= other.secret;
                 }
                 Reference::Option(other) => {
+                    // What follows a dollar in a document may be a piece of a password.
+                    let other = if name == SECRET { "an option".to_owned() } else { format!("${other}") };
                     let message = format!(
-                        "{name} refers to ${other}, and there is no such option; write $$ for a dollar sign"
+                        "{name} refers to {other}, and there is no such option; write $$ for a dollar sign"
                     );
                     return Err((origin.clone(), message));
                 }
             }
         }
         whole.push_str(rest);
-        Ok((whole, origin.clone()))
+        Ok(Text { whole, origin: origin.clone(), secret })
+    }
+}
+
+/// The option whose value may hold passwords.
+const SECRET: &str = "input_data";
+
+/// The value of an option.
+struct Text {
+    whole: String,
+    origin: Origin,
+    /// Whether the document is in it.
+    secret: bool,
+}
+
+impl Text {
+    /// The value as it may be shown.
+    fn shown(&self) -> &str {
+        if self.secret { "(not shown)" } else { &self.whole }
     }
 }
 
@@ -280,22 +300,21 @@ fn reference(text: &str) -> (Reference<'_>, &str) {
 
 impl Values for Layers {
     fn value<T: Setting>(&mut self, name: &'static str) -> T {
-        let (text, origin) = match self.text(name, 0) {
-            Ok(found) => found,
+        let text = match self.text(name, 0) {
+            Ok(text) => text,
             Err((origin, message)) => {
                 self.wrong(&origin, message);
                 return T::default();
             }
         };
-        if let Some(value) = T::read(&text) {
-            // The document may hold passwords.
-            let shown = if name == "input_data" { "(not shown)" } else { &text };
-            if origin != Origin::Default {
-                self.remarks.push(format!("{name} = {shown} ({origin})"));
+        let shown = text.shown();
+        if let Some(value) = T::read(&text.whole) {
+            if text.origin != Origin::Default {
+                self.remarks.push(format!("{name} = {shown} ({})", text.origin));
             }
             return value;
         }
-        self.wrong(&origin, format_args!("{name} = {text}: {} is expected", T::KIND.allowed()));
+        self.wrong(&text.origin, format_args!("{name} = {shown}: {} is expected", T::KIND.allowed()));
         T::default()
     }
 }
@@ -349,14 +368,14 @@ mod tests {
                 for flag in &given.flags {
                     layers.set(flag.name, &flag.value, Origin::Flag("--x".into()));
                 }
-                layers.text(opt.name, 0).unwrap()
+                layers.text(opt.name, 0).unwrap_or_else(|(_, message)| panic!("{message}"))
             };
             let line = format!("{} = from-file\n", opt.name);
-            assert_eq!(origin(&given(&[], &[]), "").0, opt.default);
-            assert_eq!(origin(&given(&[], &[]), &line).0, "from-file");
-            assert_eq!(origin(&given(&[], &["from-env"]), &line).0, "from-env");
-            assert_eq!(origin(&given(&["one", "two"], &["from-env"]), &line).0, "two");
-            assert_eq!(origin(&given(&[], &[""]), &line).0, "from-file");
+            assert_eq!(origin(&given(&[], &[]), "").whole, opt.default);
+            assert_eq!(origin(&given(&[], &[]), &line).whole, "from-file");
+            assert_eq!(origin(&given(&[], &["from-env"]), &line).whole, "from-env");
+            assert_eq!(origin(&given(&["one", "two"], &["from-env"]), &line).whole, "two");
+            assert_eq!(origin(&given(&[], &[""]), &line).whole, "from-file");
         }
     }
 
@@ -427,6 +446,29 @@ mod tests {
         let resolved = in_file("input_data = {\"password\": \"s3cret\"}\n", &Given::default()).unwrap();
         assert!(resolved.remarks.iter().all(|line| !line.contains("s3cret")), "{:?}", resolved.remarks);
         assert!(resolved.settings.input_data.unwrap().contains("s3cret"));
+    }
+
+    #[test]
+    fn no_mistake_shows_what_is_in_input_data() {
+        let whole = "input_data = s3cret$input_data\n";
+        let word = "input_data = {\"password\": \"a$s3cret\"}\n";
+        let other = "input_data = s3cret\ngrub_timeout = $input_data\n";
+        for text in [whole, word, other] {
+            let (lines, _) = mistakes(text, &Given::default());
+            assert!(!lines.is_empty() && lines.iter().all(|line| !line.contains("s3cret")), "{lines:?}");
+        }
+        let resolved = in_file("input_data = s3cret\nlog_file = $input_data\n", &Given::default()).unwrap();
+        assert!(resolved.remarks.iter().all(|line| !line.contains("s3cret")), "{:?}", resolved.remarks);
+    }
+
+    #[test]
+    fn what_has_no_effect_or_would_never_work_is_said() {
+        let resolved = in_file("skip_md_containers = true\n", &Given::default()).unwrap();
+        assert!(resolved.warnings[0].contains("skip_md_containers has no effect"), "{:?}", resolved.warnings);
+        let (lines, _) = mistakes("http_request_timeout = 0\n", &Given::default());
+        assert!(lines[0].ends_with(
+            "http_request_timeout = 0: a number of seconds above 0, such as 10 or 2.5 is expected"
+        ));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Kind {
     Int,
     /// A number of seconds, fractions allowed.
     Seconds,
+    /// A number of seconds above 0.
+    Timeout,
     /// Any text.
     Text,
     /// The path of a file or directory.
@@ -29,6 +31,7 @@ impl Kind {
             Self::Bool => "true or false".into(),
             Self::Int => "a whole number, not negative".into(),
             Self::Seconds => "a number of seconds, such as 10 or 2.5".into(),
+            Self::Timeout => "a number of seconds above 0, such as 10 or 2.5".into(),
             Self::Text => "a text".into(),
             Self::Path => "a path".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
@@ -40,7 +43,7 @@ impl Kind {
         match self {
             Self::Bool => "BOOL",
             Self::Int => "N",
-            Self::Seconds => "SECONDS",
+            Self::Seconds | Self::Timeout => "SECONDS",
             Self::Text => "TEXT",
             Self::Path => "PATH",
             Self::Choice(_) => "WORD",
@@ -82,6 +85,18 @@ impl Setting for Duration {
 
     fn read(text: &str) -> Option<Self> {
         Self::try_from_secs_f64(text.parse().ok()?).ok()
+    }
+}
+
+/// How long something is waited for; 0 would be over before it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timeout(pub Duration);
+
+impl Setting for Timeout {
+    const KIND: Kind = Kind::Timeout;
+
+    fn read(text: &str) -> Option<Self> {
+        Duration::read(text).filter(|time| !time.is_zero()).map(Self)
     }
 }
 
@@ -188,6 +203,15 @@ mod tests {
         assert_eq!(Duration::read("2.5"), Some(Duration::from_millis(2500)));
         for text in ["-1", "nan", "inf", "1e99", "2s", ""] {
             assert_eq!(Duration::read(text), None, "{text}");
+        }
+        assert_eq!(Duration::read("0"), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_timeout_is_above_zero() {
+        assert_eq!(Timeout::read("0.5"), Some(Timeout(Duration::from_millis(500))));
+        for text in ["0", "0.0", "-0", "1e-12", "-1", ""] {
+            assert_eq!(Timeout::read(text), None, "{text}");
         }
     }
 
