@@ -12,7 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, ArgAction, ArgMatches, builder::ValueParser, error::ErrorKind};
+use clap::{
+    Arg, ArgAction, ArgMatches,
+    builder::ValueParser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use clap_complete::Shell;
 
 use super::{
@@ -186,8 +190,9 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Called, clap::Error> {
-    let (program, arguments) = normalise(arguments);
-    let matches = command().try_get_matches_from(arguments)?;
+    let command = command();
+    let (program, arguments) = normalise(&command, arguments);
+    let matches = command.try_get_matches_from(arguments).map_err(discreet)?;
     let mut called = Called {
         program,
         task: Task::App(Command::Run(Stage::All)),
@@ -288,19 +293,94 @@ fn environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec
 }
 
 /// The name that the program was called by, and the arguments in one spelling.
-fn normalise(arguments: impl IntoIterator<Item = OsString>) -> (String, Vec<OsString>) {
+///
+/// A value is joined to its flag, `--name=value`, so that it may begin with a dash as a YAML document
+/// does. One that is itself a flag is not: who writes `--report --dry-run` forgot a value.
+fn normalise(
+    command: &clap::Command,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> (String, Vec<OsString>) {
     let mut arguments = arguments.into_iter();
     let path = arguments.next().unwrap_or_default();
     let name = Path::new(&path).file_name().unwrap_or(OsStr::new(PROGRAM)).to_string_lossy().into_owned();
     let mut normal = vec![PROGRAM.into()];
     normal.extend(NAMES.iter().find(|(program, _)| *program == name).map(|(_, command)| (*command).into()));
-    let mut options = true;
-    for argument in arguments {
-        options &= argument != "--";
-        normal.push(if options { dashed(argument) } else { argument });
+    let mut arguments = arguments.peekable();
+    while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            normal.push(argument);
+            normal.extend(arguments);
+            break;
+        }
+        let mut argument = dashed(argument);
+        if takes_value(command, &argument)
+            && let Some(value) = arguments.next_if(|next| !is_flag(command, next))
+        {
+            argument.push("=");
+            argument.push(value);
+        }
+        normal.push(argument);
     }
     (name, normal)
 }
+
+/// Whether `argument` is a long flag whose value stands in the next one.
+fn takes_value(command: &clap::Command, argument: &OsStr) -> bool {
+    long_flag(command, argument).is_some_and(|flag| flag.get_action().takes_values())
+}
+
+/// Whether `argument` is one of our flags, or the end of all flags.
+fn is_flag(command: &clap::Command, argument: &OsStr) -> bool {
+    let name = dashed(argument.to_owned());
+    let name = name.to_string_lossy();
+    let name = name.split_once('=').map_or(&*name, |(name, _)| name);
+    let short = ["--", "-d", "-v", "-h", "-V", "--help", "--version"];
+    short.contains(&name) || long_flag(command, OsStr::new(name)).is_some()
+}
+
+fn long_flag<'c>(command: &'c clap::Command, argument: &OsStr) -> Option<&'c Arg> {
+    let name = argument.to_str()?.strip_prefix("--")?;
+    let own = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    command.get_arguments().chain(own).find(|arg| arg.get_long() == Some(name))
+}
+
+/// An error of usage without what may be a piece of a document: a document that lost its flag, or
+/// its quotes, is taken for arguments, and it may hold passwords.
+fn discreet(error: clap::Error) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let named = match error.kind() {
+        ErrorKind::UnknownArgument => text(ContextKind::InvalidArg).is_none_or(is_flag_like),
+        // A mistyped command is shown with the one that was meant; any other word is not.
+        ErrorKind::InvalidSubcommand => error.get(ContextKind::SuggestedSubcommand).is_some(),
+        ErrorKind::InvalidValue => error.get(ContextKind::ValidValue).is_some(),
+        _ => text(ContextKind::InvalidValue).is_none(),
+    };
+    if named {
+        return error;
+    }
+    let message = match text(ContextKind::InvalidArg).filter(|_| error.kind() != ErrorKind::UnknownArgument) {
+        Some(flag) => format!("the value of {flag} cannot be used; it is not shown, as it may be a secret"),
+        None => "an argument is no flag and no command; it is not shown, as it may be a secret".to_owned(),
+    };
+    command().error(error.kind(), message)
+}
+
+/// Whether `argument` looks like the name of a flag and like nothing else.
+fn is_flag_like(argument: &str) -> bool {
+    let name = argument.strip_prefix("--").filter(|name| name.len() > 1);
+    let name = name.or_else(|| argument.strip_prefix('-').filter(|name| name.len() == 1));
+    name.is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.len() <= LONGEST_FLAG
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    })
+}
+
+/// No flag of ours, or mistyped one, is longer.
+const LONGEST_FLAG: usize = 40;
 
 /// A long option with dashes for the underscores of its name; its value stays as it is.
 fn dashed(argument: OsString) -> OsString {
@@ -396,12 +476,63 @@ mod tests {
     }
 
     #[test]
+    fn a_value_may_begin_with_dashes_and_stays_as_it_is() {
+        for value in ["---\nks_meta: {a_b: 1}\n", "--a_b", "-", "-1", "a_b: c_d", "{}", ""] {
+            for flag in ["--input-data", "--input_data"] {
+                for line in [&["p", flag, value, "plan"][..], &["p", "plan", flag, value]] {
+                    let called = parsed(line).unwrap();
+                    assert_eq!(called.given.flags, [Flag { name: "input_data", value: value.into() }]);
+                    assert_eq!(called.task, Task::App(Command::Plan(Stage::All)));
+                }
+            }
+        }
+        assert_eq!(parsed(&["p", "--config_file", "-a_b"]).unwrap().given.config_files, [Path::new("-a_b")]);
+    }
+
+    #[test]
+    fn a_flag_is_no_value_of_the_one_before_it() {
+        for next in ["--dry-run", "--dry_run", "--log-file=x", "--nodebug", "-d", "--help", "--"] {
+            let error = parsed(&["p", "--report", next]).unwrap_err();
+            assert!(
+                error.to_string().contains("a value is required for '--report <PATH>'"),
+                "{next}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_flag_is_not_shown() {
+        for line in [
+            &["p", "---\npassword: s3cret\n"][..],
+            &["p", "--password: s3cret"],
+            &["p", "--s3cret!"],
+            &["p", "-s3cret"],
+            &["p", "password: s3cret"],
+            &["p", "s3cret"],
+            &["p", "plan", "s3cret"],
+            &["p", "--nosuch=s3cret"],
+            &["p", "--debug=s3cret"],
+            &["p", "--", "s3cret"],
+            &["p", "-d=s3cret"],
+        ] {
+            let error = parsed(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(!error.to_string().contains("s3cret"), "{line:?}: {error}");
+        }
+        let shown = |line: &[&str]| parsed(line).unwrap_err().to_string();
+        assert!(shown(&["p", "--log-fiel=a"]).contains("'--log-fiel' found"));
+        assert!(shown(&["p", "--log-fiel=a"]).contains("'--log-file'"));
+        assert!(shown(&["p", "partiton"]).contains("'partition'"));
+        assert!(shown(&["p", "completions", "bahs"]).contains("bash"));
+    }
+
+    #[test]
     fn what_is_no_long_option_stays_as_it_is() {
         for text in ["-a_b", "a_b", "-", ""] {
             assert_eq!(dashed(text.into()), text);
         }
         assert_eq!(dashed("--a_b=c_d=e_f".into()), "--a-b=c_d=e_f");
-        let (_, arguments) = normalise(["p", "--a_b", "--", "--a_b"].map(OsString::from));
+        let (_, arguments) = normalise(&command(), ["p", "--a_b", "--", "--a_b"].map(OsString::from));
         assert_eq!(arguments, ["bareon-provision", "--a-b", "--", "--a_b"]);
     }
 }
