@@ -125,19 +125,19 @@ fn every_spelling_of_a_flag_is_the_same_flag() {
 #[test]
 fn of_a_boolean_the_last_spelling_wins_before_and_after_the_command() {
     for (arguments, value) in [
-        (&["--skip_md_containers"][..], "true"),
-        (&["--noskip_md_containers"], "false"),
-        (&["--noskip-md-containers"], "false"),
-        (&["--skip-md-containers", "--noskip_md_containers"], "false"),
-        (&["--noskip_md_containers", "--skip-md-containers"], "true"),
-        (&["--skip-md-containers", "partition", "--noskip_md_containers"], "false"),
-        (&["--noskip-md-containers", "partition"], "false"),
-        (&["partition", "--noskip-md-containers"], "false"),
+        (&["--fix_udev_net_rules"][..], "true"),
+        (&["--nofix_udev_net_rules"], "false"),
+        (&["--nofix-udev-net-rules"], "false"),
+        (&["--fix-udev-net-rules", "--nofix_udev_net_rules"], "false"),
+        (&["--nofix_udev_net_rules", "--fix-udev-net-rules"], "true"),
+        (&["--fix-udev-net-rules", "partition", "--nofix_udev_net_rules"], "false"),
+        (&["--nofix-udev-net-rules", "partition"], "false"),
+        (&["partition", "--nofix-udev-net-rules"], "false"),
     ] {
         let log = log_of(|command| {
             command.args(arguments);
         });
-        let want = format!("skip_md_containers = {value} (--skip-md-containers)");
+        let want = format!("fix_udev_net_rules = {value} (--fix-udev-net-rules)");
         assert!(log.contains(&want), "{arguments:?}: {log:#?}");
     }
 }
@@ -355,12 +355,27 @@ fn ironic_is_told_over_http() {
             .unwrap();
         String::from_utf8(request).unwrap()
     });
-    callback(&dir).assert().success();
+    let report = dir.path().join("callback.json");
+    callback(&dir).arg("--report").arg(&report).assert().success();
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["end"]["outcome"], "success");
     let request = serving.join().unwrap();
     assert!(
         request.starts_with("POST /api/v1/nodes/1/vendor_passthru/pass_deploy_info HTTP/1.1\r\n"),
         "{request}"
     );
+}
+
+#[test]
+fn a_document_on_the_command_line_may_begin_with_dashes_and_is_never_shown() {
+    let document = "---\nks_meta: {password: s3cret}\n";
+    for (arguments, status) in [(&["--input_data", document, "plan"][..], 255), (&[document, "plan"], 2)] {
+        let output = bareon(&dir()).args(arguments).assert().code(status).get_output().clone();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!told.contains("s3cret"), "{told}");
+        // It was taken for a document, and refused as one.
+        assert_eq!(told.contains("/ks_meta"), status == 255, "{told}");
+    }
 }
 
 #[test]

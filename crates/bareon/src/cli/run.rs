@@ -35,17 +35,19 @@ const USAGE: u8 = 2;
 /// Does what `arguments` (the program's name first) say, by means of `app`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, app: App) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let called = match args::parse(arguments.clone(), env::vars_os()) {
-        Ok(called) => called,
-        Err(answer) => {
+    let mut json = false;
+    let result = guarded(|| {
+        let called = args::parse(arguments.clone(), env::vars_os()).map_err(Ended::Answered)?;
+        json = called.json;
+        perform(called, redacted(&arguments), app)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ended::Answered(answer)) => {
             // Also help and version; a reader that went away is no failure.
             let _ = answer.print();
-            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(USAGE));
+            ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(USAGE))
         }
-    };
-    let json = called.json;
-    match perform(called, redacted(&arguments), app) {
-        Ok(()) => ExitCode::SUCCESS,
         Err(Ended::Usage(message)) => {
             output::complain(&format!("error: {message}\n\nFor more information, try '--help'."));
             ExitCode::from(USAGE)
@@ -61,8 +63,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, app: App) -> ExitCode
     }
 }
 
+/// Does `work`; a panic is a failure.
+fn guarded<E: From<Failure>>(work: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    result.unwrap_or_else(|payload| Err(panicked(payload.as_ref()).into()))
+}
+
 /// How a run ended that did not succeed.
 enum Ended {
+    Answered(clap::Error),
     Usage(String),
     Failed(Failure),
 }
@@ -87,11 +96,13 @@ fn perform(called: Called, command_line: Vec<String>, app: App) -> Result<(), En
                 tracing::info!("{} {version}, called as {}", args::PROGRAM, command_line.join(" "));
             }
             let context = Context { report: Report::new(command_line), bars };
-            Ok(reported(&invocation, &context, app)?)
+            let path = invocation.settings.report.as_deref();
+            Ok(reported(path, &context.report, || app(&invocation, &context))?)
         }
         Task::IronicCallback(ref kernel_command_line) => {
             let (settings, _) = set_up(&called)?;
-            Ok(logged(ironic_callback::run(kernel_command_line, &settings).map_err(Failure::from))?)
+            let call = || ironic_callback::run(kernel_command_line, &settings).map_err(Failure::from);
+            Ok(reported(settings.report.as_deref(), &Report::new(command_line), call)?)
         }
     }
 }
@@ -116,17 +127,19 @@ fn set_up(called: &Called) -> Result<(Settings, Bars), Ended> {
     Ok((settings, bars))
 }
 
-/// Calls the application and writes the report, however that ended.
-fn reported(invocation: &Invocation, context: &Context, app: App) -> Result<(), Failure> {
-    let result = panic::catch_unwind(AssertUnwindSafe(|| app(invocation, context)));
-    let result = logged(result.unwrap_or_else(|payload| Err(panicked(payload.as_ref()))));
-    let Some(path) = &invocation.settings.report else { return result };
+/// Does `work` and writes the report to `path`, if any, however that ended.
+fn reported(
+    path: Option<&Path>,
+    report: &Report,
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let result = logged(guarded(work));
+    let Some(path) = path else { return result };
     let end = match &result {
         Ok(()) => End::Success,
         Err(error) => End::Failure { error: error.clone(), signal: signals::received().map(str::to_owned) },
     };
-    let written = context
-        .report
+    let written = report
         .finish(end)
         .write(path)
         .map_err(|error| Failure::new(format!("writing the report {}: {error}", path.display())));
@@ -172,7 +185,7 @@ fn redacted(arguments: &[OsString]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Stage, report};
+    use crate::cli::report;
 
     #[test]
     fn the_document_on_the_command_line_is_not_shown() {
@@ -188,34 +201,30 @@ mod tests {
         assert!(panicked(payload.as_ref()).message.starts_with("internal error: broken; "));
     }
 
-    fn refuses(_: &Invocation, context: &Context) -> Result<(), Failure> {
-        let step = context.report.step_started("partition", "look");
-        context.report.step_ended(step, None);
-        Err(Failure::new("refused"))
-    }
-
-    fn breaks(_: &Invocation, _: &Context) -> Result<(), Failure> {
-        panic!("broken")
+    #[test]
+    fn a_panic_anywhere_is_a_failure() {
+        let Err(Ended::Failed(failure)) = guarded(|| -> Result<(), Ended> { panic!("broken") }) else {
+            panic!("no failure");
+        };
+        assert!(failure.message.starts_with("internal error: broken; "), "{failure}");
     }
 
     #[test]
     fn however_a_run_ends_its_report_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("report.json");
-        let succeeds: App = |_, _| Ok(());
-        for (app, end) in
-            [(succeeds, None), (refuses, Some("refused")), (breaks, Some("internal error: broken"))]
-        {
-            let invocation = Invocation {
-                command: Command::Run(Stage::All),
-                settings: Settings { report: Some(path.clone()), ..Settings::default() },
-                hardware: None,
-                image_metadata: None,
-                json: false,
+        for end in [None, Some("refused"), Some("internal error: broken")] {
+            let work = || match end {
+                None => Ok(()),
+                Some("refused") => Err(Failure::new("refused")),
+                Some(_) => panic!("broken"),
             };
-            let context = Context { report: Report::new(vec!["p".into()]), bars: Bars::new(false) };
-            let result = reported(&invocation, &context, app);
+            let report = Report::new(vec!["p".into()]);
+            let step = report.step_started("partition", "look");
+            report.step_ended(step, None);
+            let result = reported(Some(&path), &report, work);
             let document: report::Document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            assert_eq!(document.steps.len(), 1);
             match (end, document.end) {
                 (None, End::Success) => assert!(result.is_ok()),
                 (Some(text), End::Failure { error, signal: None }) => {
@@ -229,11 +238,8 @@ mod tests {
 
     #[test]
     fn a_report_that_cannot_be_written_fails_a_run_that_succeeded() {
-        let settings = Settings { report: Some("/nonexistent/r.json".into()), ..Settings::default() };
-        let command = Command::Run(Stage::All);
-        let invocation = Invocation { command, settings, hardware: None, image_metadata: None, json: false };
-        let context = Context { report: Report::new(Vec::new()), bars: Bars::new(false) };
-        let error = reported(&invocation, &context, |_, _| Ok(())).unwrap_err();
+        let path = Path::new("/nonexistent/r.json");
+        let error = reported(Some(path), &Report::new(Vec::new()), || Ok(())).unwrap_err();
         assert!(error.message.starts_with("writing the report /nonexistent/r.json: "), "{error}");
     }
 }
