@@ -3,11 +3,15 @@
 //! `-p` reads the device itself: its answer is never an old one from a cache or from udev, and it is
 //! the same in a ramdisk without udev.
 
-use crate::{Cmd, Tool, cmd::SHORT};
+use crate::{Cmd, Output, Tool, cmd::SHORT};
 
-/// Reads what lies on `device`; nothing is printed where nothing is known to lie there.
+/// The status of blkid for signatures of several kinds.
+const AMBIVALENT: i32 = 8;
+
+/// Reads what lies on `device`; nothing is printed where nothing is known to lie there (status 2), or
+/// where there are signatures of several kinds (status 8).
 pub fn probe(device: &str) -> Cmd {
-    Tool::Blkid.cmd().time_limit(SHORT).args(["-p", "-o", "export", device]).also_ok(2)
+    Tool::Blkid.cmd().time_limit(SHORT).args(["-p", "-o", "export", device]).also_ok(2).also_ok(AMBIVALENT)
 }
 
 /// Names the devices whose tag (`UUID`, `PARTUUID`) has that value; nothing is printed for none.
@@ -34,10 +38,18 @@ pub struct Probed {
     pub label: Option<String>,
     /// The partition's own GUID, where the device is a partition of a GPT.
     pub partuuid: Option<String>,
+    /// Whether there are signatures of several kinds, so that nobody can tell what lies there;
+    /// `wipefs DEVICE` shows them.
+    pub ambivalent: bool,
 }
 
-/// Reads what [`probe`] printed: `NAME=value` lines, with `\` before what a shell would not keep.
-pub fn parse_probe(text: &str) -> Probed {
+/// Reads the answer to [`probe`].
+pub fn probed(answer: &Output) -> Probed {
+    Probed { ambivalent: answer.status == AMBIVALENT, ..parse_probe(&answer.stdout) }
+}
+
+/// Reads `NAME=value` lines, with `\` before what a shell would not keep.
+fn parse_probe(text: &str) -> Probed {
     let mut probed = Probed::default();
     for line in text.lines() {
         if let Some((name, value)) = line.split_once('=') {
@@ -80,6 +92,7 @@ mod tests {
                 uuid: Some("0d6f0a4c-1".into()),
                 label: Some("my root".into()),
                 partuuid: Some("ab-cd".into()),
+                ambivalent: false,
             }
         );
         assert_eq!(parse_probe(""), Probed::default());

@@ -12,7 +12,7 @@ use std::{
     process::{Child, ExitStatus, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -155,7 +155,7 @@ impl System {
 }
 
 static CANCELLED: AtomicBool = AtomicBool::new(false);
-static SHIELDED: AtomicBool = AtomicBool::new(false);
+static SHIELDS: AtomicUsize = AtomicUsize::new(0);
 
 /// Ends the command that runs now and refuses all later ones; safe to call from a signal handler.
 pub fn cancel() {
@@ -169,21 +169,27 @@ pub fn cancelled() -> bool {
 
 /// While the returned guard lives, commands run although [`cancel`] was called: for cleaning up.
 pub fn shield() -> Shield {
-    Shield(SHIELDED.swap(true, Ordering::SeqCst))
+    SHIELDS.fetch_add(1, Ordering::SeqCst);
+    Shield(())
 }
 
 /// See [`shield`].
 #[derive(Debug)]
-pub struct Shield(bool);
+pub struct Shield(());
 
 impl Drop for Shield {
     fn drop(&mut self) {
-        SHIELDED.store(self.0, Ordering::SeqCst);
+        SHIELDS.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
+/// Whether a [`Shield`] lives.
+pub fn shielded() -> bool {
+    SHIELDS.load(Ordering::SeqCst) > 0
+}
+
 fn to_stop() -> bool {
-    cancelled() && !SHIELDED.load(Ordering::SeqCst)
+    cancelled() && !shielded()
 }
 
 impl Runner for System {

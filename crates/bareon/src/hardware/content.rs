@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
-use bareon_host::{CommandError, Runner, blkid, udevadm::Device};
+use bareon_host::{
+    CommandError, Runner,
+    blkid::{self, Probed},
+    udevadm::Device,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,10 +92,24 @@ fn content(
             property("ID_PART_ENTRY_NAME").map(|name| decoded(&name)),
         )
     } else {
-        let probed = blkid::parse_probe(&host.run(&blkid::probe(&device))?.stdout);
-        (probed.fs_type.or(probed.table), probed.label, None)
+        let probed = probe(host, &device)?;
+        let unknown = probed.ambivalent.then(|| "unknown".to_owned());
+        (probed.fs_type.or(probed.table).or(unknown), probed.label, None)
     };
     Ok(Content { disk: disk.into(), device, kind, label, name: partition, size })
+}
+
+/// Reads what lies on `device`. It is only told, so a device that cannot be read (it may be the one
+/// that is to be replaced) is unknown, and no failure.
+fn probe(host: &dyn Runner, device: &str) -> Result<Probed, CommandError> {
+    match host.run(&blkid::probe(device)) {
+        Ok(answer) => Ok(blkid::probed(&answer)),
+        Err(error @ CommandError::Cancelled { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!("what lies on {device} stays unknown: {error}");
+            Ok(Probed { ambivalent: true, ..Probed::default() })
+        }
+    }
 }
 
 /// Whether udev has worked on the device: it says since when.
@@ -122,7 +140,19 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bareon_host::Script;
+
     use super::*;
+
+    #[test]
+    fn what_cannot_be_told_is_unknown() {
+        let line = "blkid -p -o export /dev/vdx";
+        for (status, kind) in [(2, None), (8, Some("unknown")), (4, Some("unknown"))] {
+            let host = Script::default().fails(line, status, "blkid: ambivalent result");
+            let content = content(&host, &BTreeMap::new(), "vdx", "/dev/vdx", Bytes(1)).unwrap();
+            assert_eq!(content.kind.as_deref(), kind, "{status}");
+        }
+    }
 
     #[test]
     fn udev_escapes_are_undone() {

@@ -9,13 +9,14 @@
 //! for; XFS and btrfs only grow while they are mounted, so they are, in our own mount namespace.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
-use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount, runner};
+use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount};
 use bareon_image::{Options, Progress, Request, TargetState, WriteError, Written};
 
+use super::mounted::{MountError, Mounted};
 use crate::{
     hardware::usage::{Kernel, kernel_name},
     objects::{Bytes, partition::Partition},
@@ -87,14 +88,16 @@ pub enum CopyImageError {
         /// Where the kernel has it.
         found: Option<Place>,
     },
-    /// The place where it is mounted to be grown cannot be made.
-    #[error("making the mount point {}", .path.display())]
-    MountPoint {
-        /// The place.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
+    /// It could not be mounted to be grown, or not be unmounted.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// What was written cannot be told.
+    #[error(
+        "{device} has signatures of several file systems, so that nobody can tell which one to grow: look at them by `wipefs {device}`, and make the image anew without the wrong one"
+    )]
+    Ambivalent {
+        /// The device.
+        device: String,
     },
 }
 
@@ -160,7 +163,10 @@ impl WriteImage {
 
     fn grow(&self, host: &dyn Runner) -> Result<(), CopyImageError> {
         let device = self.device();
-        let found = blkid::parse_probe(&host.run(&blkid::probe(&device))?.stdout);
+        let found = blkid::probed(&host.run(&blkid::probe(&device))?);
+        if found.ambivalent {
+            return Err(CopyImageError::Ambivalent { device });
+        }
         let Some(fs) = found.fs_type.and_then(|name| name.parse::<FsType>().ok()) else {
             tracing::warn!(
                 "{device}: the image is of no file system that can be grown; it stays as large as it is"
@@ -173,17 +179,11 @@ impl WriteImage {
         for command in self.offline(fs) {
             host.run(&command)?;
         }
-        let Some([mount, grow, umount]) = self.mounted(fs) else { return Ok(()) };
-        fs::create_dir_all(&self.mount_point)
-            .map_err(|source| CopyImageError::MountPoint { path: self.mount_point.clone(), source })?;
-        host.run(&mount)?;
-        let grown = host.run(&grow);
-        // Also when we were told to stop: nothing stays mounted.
-        let _shield = runner::shield();
-        let unmounted = host.run(&umount);
-        grown?;
-        unmounted?;
-        Ok(())
+        let Some([_, grow, _]) = self.mounted(fs) else { return Ok(()) };
+        let mut mounted = Mounted::below(host, &self.mount_point)?;
+        mounted.mount(&device, &self.mount_point, &fs.to_string())?;
+        host.run(&grow)?;
+        Ok(mounted.close()?)
     }
 
     /// What grows an ext file system, which must not be mounted for it.
@@ -202,5 +202,53 @@ impl WriteImage {
         };
         let mount = mount::mount(&self.device(), &self.mount_point, &fs.to_string());
         Some([mount, grow, mount::umount(&self.mount_point)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bareon_host::Script;
+    use bareon_image::Container;
+
+    use super::*;
+
+    #[test]
+    fn what_grows_while_mounted_is_unmounted_also_when_it_fails() {
+        let (tmp, write) = grown("btrfs");
+        let dir = tmp.path().display();
+        let host = Script::default()
+            .ok("blkid -p -o export /dev/no1", "TYPE=xfs\n")
+            .ok(&format!("mount -t xfs /dev/no1 {dir}"), "")
+            .fails(&format!("xfs_growfs -d {dir}"), 1, "no space")
+            .fails(&format!("umount {dir}"), 32, "target is busy")
+            .ok(&format!("umount {dir}"), "");
+        let error = write.grow(&host).unwrap_err();
+        assert!(error.to_string().contains("no space"), "{error}");
+        assert_eq!(error.target_state(), TargetState::Written);
+    }
+
+    #[test]
+    fn several_signatures_are_not_guessed_at() {
+        let (_tmp, write) = grown("ext4");
+        let host = Script::default().fails("blkid -p -o export /dev/no1", 8, "ambivalent result");
+        let error = write.grow(&host).unwrap_err().to_string();
+        assert!(error.contains("`wipefs /dev/no1`"), "{error}");
+    }
+
+    /// An image for a device that does not exist, whose file system is to be grown.
+    fn grown(fs: &str) -> (tempfile::TempDir, WriteImage) {
+        let tmp = tempfile::tempdir().unwrap();
+        let request = Request {
+            uri: "/nowhere".into(),
+            container: Container::Raw,
+            target: "/dev/no1".into(),
+            size: None,
+            md5: None,
+            sha256: None,
+            container_sha256: None,
+        };
+        let grow = Some(fs.parse().unwrap());
+        let mount_point = tmp.path().into();
+        (tmp, WriteImage { request, place: None, grow, mount_point, if_there: false })
     }
 }

@@ -3,4 +3,6 @@
 pub mod bootloader;
 pub mod configdrive;
 pub mod copyimage;
+pub mod folder;
+pub mod mounted;
 pub mod partitioning;

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use bareon_host::CommandError;
 
+use crate::steps::mounted::MountError;
+
 /// Why the boot loader was not installed.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -37,20 +39,23 @@ pub enum BootError {
         /// The mount point.
         mount: String,
     },
+    /// A device holds several things.
+    #[error(
+        "{device} has signatures of several file systems, so that nobody can tell which one it holds: look at them by `wipefs {device}` and remove the wrong one by `wipefs --offset OFFSET {device}`, or make the image anew"
+    )]
+    Ambivalent {
+        /// The device.
+        device: String,
+    },
     /// A device's content cannot be named in fstab.
     #[error("what lies on {device} has no UUID, so fstab cannot name it: make it anew")]
     NoUuid {
         /// The device.
         device: String,
     },
-    /// A device is mounted already.
-    #[error("{device} is mounted at {at} already: unmount it (umount {at}) and run this again")]
-    Mounted {
-        /// The device.
-        device: String,
-        /// Where it is mounted.
-        at: String,
-    },
+    /// Something could not be mounted or unmounted.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// The image brings no GRUB 2.
     #[error(
         "the image has neither grub-mkconfig nor grub2-mkconfig: put the package grub2-common (rpm: grub2-tools) into it"

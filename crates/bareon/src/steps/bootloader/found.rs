@@ -19,7 +19,10 @@ impl Found {
         let mut found = Vec::new();
         for device in boot.devices() {
             let mount = boot.mount_point(device);
-            let probed = blkid::parse_probe(&host.run(&blkid::probe(device))?.stdout);
+            let probed = blkid::probed(&host.run(&blkid::probe(device))?);
+            if probed.ambivalent {
+                return Err(BootError::Ambivalent { device: device.into() });
+            }
             let place = || mount.clone().unwrap_or_else(|| "swap".into());
             let fs_type = probed
                 .fs_type

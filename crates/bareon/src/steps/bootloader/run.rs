@@ -1,8 +1,8 @@
 //! The step itself: the commands that a plan shows, and the run.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
-use bareon_host::{Cmd, Runner, Tool, blkid, grub, mount};
+use bareon_host::{Cmd, CommandError, Output, Runner, Tool, blkid, grub, mount};
 
 use super::{
     Boot, BootError, BootReport, Family, Mount, bls, defaults,
@@ -202,7 +202,8 @@ fn install(
     }
     if boot.firmware.bios() {
         for disk in &boot.disks {
-            host.run(&grub::install_bios(root.path(), family.names().install, &disk.disk))?;
+            let cmd = grub::install_bios(root.path(), family.names().install, &disk.disk);
+            flushed(&disk.disk, || host.run(&cmd))?;
             report.installed.push(disk.disk.clone());
         }
     }
@@ -223,6 +224,15 @@ fn install(
         enter_nvram(host, boot, source.id(), &loaders, report);
     }
     Ok(())
+}
+
+/// Runs what writes to the disk itself, and flushes it: nobody else tells of what could not be written.
+fn flushed(disk: &str, write: impl FnOnce() -> Result<Output, CommandError>) -> Result<(), BootError> {
+    const DOING: &str = "flushing what grub-install wrote (look for disk errors by dmesg) to";
+    // Open from before, so that it is told of whatever fails meanwhile.
+    let node = File::open(disk).map_err(BootError::file(DOING, disk))?;
+    write()?;
+    node.sync_all().map_err(BootError::file(DOING, disk))
 }
 
 /// Enters the boot loaders into NVRAM, or says why not.
@@ -269,6 +279,10 @@ mod tests {
             "boot/vmlinuz-6.1.0-9-amd64",
             "boot/initrd.img-6.1.0-9-amd64",
             "dev/disk/by-uuid/r-o-o-t",
+            "dev/vdx",
+            "dev/vdy",
+            "var/my log/x",
+            "boot/efi/x",
         ] {
             root.write(file, "").unwrap();
         }
@@ -278,20 +292,22 @@ mod tests {
     }
 
     fn boot(target: &Path, firmware: Firmware) -> Boot {
+        // The disks are files, as they are flushed for real.
+        let within = |device: &str| format!("{}{device}", target.display());
         let mount = |device: &str, mount: &str, fs_type: &str| Mount {
-            device: device.into(),
+            device: within(device),
             mount: mount.into(),
             fs_type: fs_type.into(),
             image: mount == "/",
         };
         let disk = |disk: &str| BootDisk {
-            disk: disk.into(),
-            esp: Some(Esp { device: format!("{disk}2"), number: 2 }),
+            disk: within(disk),
+            esp: Some(Esp { device: within(&format!("{disk}2")), number: 2 }),
         };
         Boot {
             target: target.into(),
             mounts: vec![mount("/dev/vdx3", "/", "ext4"), mount("/dev/vdx5", "/var/my log", "xfs")],
-            swaps: vec!["/dev/vdx4".into()],
+            swaps: vec![within("/dev/vdx4")],
             disks: vec![disk("/dev/vdx"), disk("/dev/vdy")],
             firmware,
             efi_boot_order: BootOrder::Keep,
@@ -308,11 +324,13 @@ mod tests {
     /// A machine that answers `lines`; what of blkid lies on the devices stands in it as well.
     fn answering(lines: &str) -> Script {
         lines.lines().fold(Script::default(), |host, line| {
-            let answer = match line.strip_prefix("blkid -p -o export ") {
-                Some("/dev/vdx2") => "TYPE=vfat\nUUID=E-1\nPART_ENTRY_UUID=AB\n",
-                Some("/dev/vdx3") => "TYPE=ext4\nUUID=r-o-o-t\n",
-                Some("/dev/vdx4") => "TYPE=swap\nUUID=s-w-a-p\n",
-                Some("/dev/vdx5") => "TYPE=xfs\nUUID=v-a-r\n",
+            let probed =
+                line.strip_prefix("blkid -p -o export ").and_then(|device| device.rsplit('/').next());
+            let answer = match probed {
+                Some("vdx2") => "TYPE=vfat\nUUID=E-1\nPART_ENTRY_UUID=AB\n",
+                Some("vdx3") => "TYPE=ext4\nUUID=r-o-o-t\n",
+                Some("vdx4") => "TYPE=swap\nUUID=s-w-a-p\n",
+                Some("vdx5") => "TYPE=xfs\nUUID=v-a-r\n",
                 Some(_) => "TYPE=vfat\nUUID=E-2\n",
                 None => "",
             };
@@ -325,6 +343,7 @@ mod tests {
         let target = target.display().to_string();
         text.replace("ASK", &format!("sh -c '{}'", defaults::ASK.replace('\'', r"'\''")))
             .replace("IN ", &format!("chroot TARGET {ENV} "))
+            .replace("/dev/vd", "TARGET/dev/vd")
             .replace("TARGET", &target)
     }
 
@@ -364,7 +383,9 @@ mod tests {
         let dir = debian();
         let host = answering(&expected(dir.path(), BOTH));
         let report = run(&host, &boot(dir.path(), Firmware::Both)).unwrap();
-        assert_eq!(report.installed, ["/dev/vdx", "/dev/vdy", "/dev/vdx2", "/dev/vdy2"]);
+        let installed: Vec<_> =
+            report.installed.iter().map(|disk| disk.rsplit_once('/').unwrap().1).collect();
+        assert_eq!(installed, ["vdx", "vdy", "vdx2", "vdy2"]);
         assert_eq!(report.kernels, ["6.1.0-9-amd64"]);
         assert!(report.warnings[0].contains("this system was not booted by UEFI"), "{:?}", report.warnings);
         let fstab = fs::read_to_string(dir.path().join("etc/fstab")).unwrap();
@@ -378,6 +399,7 @@ mod tests {
             "{fstab}"
         );
     }
+
     #[test]
     fn a_plan_shows_what_runs() {
         let dir = debian();
@@ -390,10 +412,27 @@ mod tests {
     }
 
     #[test]
+    fn several_signatures_on_a_device_are_told_with_what_shows_them() {
+        let boot = boot(Path::new("/nowhere"), Firmware::Bios);
+        let host = Script::default().fails("blkid -p -o export /nowhere/dev/vdx3", 8, "ambivalent result");
+        let error = run(&host, &boot).unwrap_err().to_string();
+        assert!(error.contains("`wipefs /nowhere/dev/vdx3`"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_flushed_fails_the_step() {
+        let done = || Ok(Output { status: 0, stdout: String::new(), stderr: String::new() });
+        // /dev/null cannot be flushed: EINVAL.
+        let error = flushed("/dev/null", done).unwrap_err().to_string();
+        assert!(error.starts_with("flushing what grub-install wrote"), "{error}");
+        flushed("/nowhere", || panic!("it ran without a disk")).unwrap_err();
+    }
+
+    #[test]
     fn a_failure_leaves_nothing_mounted() {
         let dir = debian();
         let text = expected(dir.path(), BOTH);
-        let until = text.lines().position(|line| line.ends_with("--recheck /dev/vdy"));
+        let until = text.lines().position(|line| line.ends_with("/dev/vdy") && line.contains("--recheck"));
         let until = until.unwrap();
         let mut host = answering(&text.lines().take(until).collect::<Vec<_>>().join("\n"));
         host = host.fails(

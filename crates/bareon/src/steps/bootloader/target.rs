@@ -1,27 +1,11 @@
-//! The installed system, mounted: a guard.
-//!
-//! [`Target::close`] unmounts in the reverse order and says what went wrong; dropping it, after a
-//! failure or when the run was told to stop, does the same and logs. What a program of the image
-//! left running is ended first, as it would keep the file systems busy. Nothing is ever deleted
-//! below the target: a directory there may be a mount point.
+//! The installed system, mounted by a guard: see [`Mounted`].
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
-use bareon_host::{CommandError, Runner, Tool, chroot, mount, runner, udevadm};
+use bareon_host::{Runner, Tool, mount, udevadm};
 
 use super::{BootError, inroot::Root};
-
-/// How often a busy file system is unmounted before it is only detached.
-const ATTEMPTS: u32 = 5;
-
-/// How long a busy file system is left in peace between two attempts.
-const PAUSE: Duration = Duration::from_millis(200);
+use crate::steps::mounted::Mounted;
 
 /// What of the running system a chroot needs: device nodes, the kernel's tables, udev's database.
 pub const BOUND: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
@@ -30,17 +14,16 @@ pub const BOUND: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 pub struct Target<'h> {
     host: &'h dyn Runner,
     root: Root,
-    mounted: Vec<PathBuf>,
+    mounted: Mounted<'h>,
 }
 
 impl<'h> Target<'h> {
     /// The directory `dir`, in which nothing is mounted yet; made when missing.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, is not ours, or something is mounted there.
     pub fn new(host: &'h dyn Runner, dir: &Path) -> Result<Self, BootError> {
-        fs::create_dir_all(dir).map_err(BootError::file("making the directory", dir))?;
-        Ok(Self { host, root: Root::new(dir), mounted: Vec::new() })
+        Ok(Self { host, root: Root::new(dir), mounted: Mounted::below(host, dir)? })
     }
 
     /// The installed system's files.
@@ -53,14 +36,8 @@ impl<'h> Target<'h> {
     /// # Errors
     /// When it is mounted somewhere already, or mount(8) fails.
     pub fn mount(&mut self, device: &str, inside: &str, fs_type: &str) -> Result<(), BootError> {
-        let at =
-            mount::mounted_at(device).map_err(BootError::file("reading", "/proc/thread-self/mountinfo"))?;
-        if let Some(at) = at {
-            return Err(BootError::Mounted { device: device.into(), at });
-        }
         let dir = self.root.make_dir(inside)?;
-        let cmd = mount::mount(device, &dir, fs_type);
-        self.keep(dir, &cmd)
+        Ok(self.mounted.mount(device, &dir, fs_type)?)
     }
 
     /// Shows what [`BOUND`] names in the installed system.
@@ -70,20 +47,8 @@ impl<'h> Target<'h> {
     pub fn bind(&mut self) -> Result<(), BootError> {
         for from in BOUND {
             let dir = self.root.make_dir(from)?;
-            let cmd = mount::bind(from, &dir);
-            self.keep(dir, &cmd)?;
+            self.mounted.run(&dir, &mount::bind(from, &dir))?;
         }
-        Ok(())
-    }
-
-    /// Runs a mount command and remembers what it mounted.
-    fn keep(&mut self, dir: PathBuf, cmd: &bareon_host::Cmd) -> Result<(), BootError> {
-        let result = self.host.run(cmd);
-        // A mount that was interrupted may have happened all the same.
-        if result.is_ok() || mount::is_mounted(&dir).unwrap_or(false) {
-            self.mounted.push(dir);
-        }
-        result?;
         Ok(())
     }
 
@@ -104,8 +69,7 @@ impl<'h> Target<'h> {
             }
         }
         let dir = self.root.make_dir("/dev/disk")?;
-        let cmd = mount::mount("tmpfs", &dir, "tmpfs");
-        self.keep(dir.clone(), &cmd)?;
+        self.mounted.run(&dir, &mount::mount("tmpfs", &dir, "tmpfs"))?;
         let link = dir.join("by-uuid").join(uuid);
         let node = fs::canonicalize(device).unwrap_or_else(|_| device.into());
         fs::create_dir(dir.join("by-uuid"))
@@ -113,64 +77,20 @@ impl<'h> Target<'h> {
             .map_err(BootError::file("making the link", link))
     }
 
-    /// Unmounts what was mounted last.
+    /// Unmounts what was mounted last, also when the run was told to stop.
     ///
     /// # Errors
-    /// When it stays busy.
+    /// When it cannot be flushed, or stays busy.
     pub fn unmount_last(&mut self) -> Result<(), BootError> {
-        let Some(dir) = self.mounted.pop() else { return Ok(()) };
-        self.unmount(&dir)?;
-        Ok(())
+        Ok(self.mounted.unmount_last()?)
     }
 
     /// Unmounts all.
     ///
     /// # Errors
     /// The first failure; all others are logged, and every file system is tried.
-    pub fn close(mut self) -> Result<(), BootError> {
-        self.unmount_all().map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    fn unmount_all(&mut self) -> Option<CommandError> {
-        let _shield = runner::shield();
-        let mut first = None;
-        while let Some(dir) = self.mounted.pop() {
-            if let Err(error) = self.unmount(&dir) {
-                tracing::warn!("{error}");
-                first.get_or_insert(error);
-            }
-        }
-        first
-    }
-
-    fn unmount(&self, dir: &Path) -> Result<(), CommandError> {
-        let mut attempt = 1;
-        loop {
-            let Err(error) = self.host.run(&mount::umount(dir)) else { return Ok(()) };
-            if attempt == ATTEMPTS {
-                tracing::warn!("{} stays busy and is detached only", dir.display());
-                if let Err(error) = self.host.run(&mount::umount_lazily(dir)) {
-                    tracing::warn!("{error}");
-                }
-                return Err(error);
-            }
-            for process in chroot::end_processes(self.root.path()) {
-                tracing::warn!(
-                    "ended {} ({}), which the image's programs left running",
-                    process.name,
-                    process.pid
-                );
-            }
-            thread::sleep(PAUSE);
-            attempt += 1;
-        }
-    }
-}
-
-impl Drop for Target<'_> {
-    fn drop(&mut self) {
-        // Each failure is logged where it happens; the reason to stop is what matters to the caller.
-        let _ = self.unmount_all();
+    pub fn close(self) -> Result<(), BootError> {
+        Ok(self.mounted.close()?)
     }
 }
 
@@ -184,34 +104,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_string_lossy().into_owned();
         (dir, path)
-    }
-
-    #[test]
-    fn what_is_mounted_is_unmounted_in_the_reverse_order_also_after_a_failure() {
-        let (dir, path) = dir();
-        let host = Script::default()
-            .ok(&format!("mount -t ext4 /dev/no1 {path}"), "")
-            .ok(&format!("mount -t xfs /dev/no2 {path}/var"), "")
-            .fails(&format!("mount -t xfs /dev/no3 {path}/srv"), 32, "mount: no such device")
-            .ok(&format!("umount {path}/var"), "")
-            .ok(&format!("umount {path}"), "");
-        let mut target = Target::new(&host, dir.path()).unwrap();
-        target.mount("/dev/no1", "/", "ext4").unwrap();
-        target.mount("/dev/no2", "/var", "xfs").unwrap();
-        target.mount("/dev/no3", "/srv", "xfs").unwrap_err();
-    }
-
-    #[test]
-    fn a_busy_file_system_is_tried_again_and_detached_at_last() {
-        let (dir, path) = dir();
-        let mut host = Script::default().ok(&format!("mount -t ext4 /dev/no1 {path}"), "");
-        for _ in 0..ATTEMPTS {
-            host = host.fails(&format!("umount {path}"), 32, "umount: target is busy.");
-        }
-        let host = host.ok(&format!("umount --lazy {path}"), "");
-        let mut target = Target::new(&host, dir.path()).unwrap();
-        target.mount("/dev/no1", "/", "ext4").unwrap();
-        assert!(target.close().unwrap_err().to_string().contains("target is busy"));
     }
 
     #[test]
