@@ -1,15 +1,15 @@
 //! The config drive as a file: an ISO 9660 image labelled `cidata`.
 //!
-//! The files are laid out in a folder that only root can read, an image is made of it beside its
-//! place and then renamed: at `config_drive_path` there is either a whole image or none. The folder
-//! has a fixed name, so that the command that is shown in a plan is the one that runs; what a
-//! killed run left of it is removed first.
+//! The files hold passwords. They are laid out in a folder that only root can enter, the image is
+//! made there too, and then put into its place for root alone: at `config_drive_path` there is
+//! either a whole image or none. The folder has a fixed name, so that the command that is shown in
+//! a plan is the one that runs; what a killed run left of it is removed first.
 
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File, FileTimes, OpenOptions},
+    fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -17,7 +17,7 @@ use std::{
 use bareon_host::{Cmd, Runner, xorriso};
 
 use super::{ConfigDriveError, Rendered};
-use crate::objects::Bytes;
+use crate::{objects::Bytes, steps::folder};
 
 /// The volume label by which cloud-init finds its data source `NoCloud`.
 const LABEL: &str = "cidata";
@@ -25,6 +25,9 @@ const LABEL: &str = "cidata";
 /// The date of all that is on the drive, 2000-01-01 in seconds since 1970: the same input gives
 /// the same bytes.
 const EPOCH: u64 = 946_684_800;
+
+/// What the name of an image ends in while it is made.
+const UNFINISHED: &str = "unfinished";
 
 /// All files that a drive may have.
 const FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
@@ -34,9 +37,19 @@ pub fn staging(tmp: &Path) -> PathBuf {
     tmp.join("bareon-config-drive")
 }
 
-/// The commands that make the image `path` of the files in `staging`.
+/// The files of the drive in `staging`.
+fn tree(staging: &Path) -> PathBuf {
+    staging.join("tree")
+}
+
+/// Where in `staging` the image `path` is made.
+fn made_in(staging: &Path, path: &Path) -> PathBuf {
+    staging.join(unfinished(Path::new(path.file_name().unwrap_or_default())))
+}
+
+/// The commands that make the image of the files in `staging`, which is then moved to `path`.
 pub fn commands(host: &dyn Runner, path: &Path, staging: &Path) -> Vec<Cmd> {
-    vec![xorriso::mkisofs(xorriso::maker(host), LABEL, EPOCH, staging, &unfinished(path))]
+    vec![xorriso::mkisofs(xorriso::maker(host), LABEL, EPOCH, &tree(staging), &made_in(staging, path))]
 }
 
 /// Makes the image `path` of `rendered`, over one that is there; `tmp` is the folder for what is
@@ -56,10 +69,6 @@ pub fn write(
     clear(&staging)?;
     let made = make(host, rendered, path, &staging, max);
     let cleared = clear(&staging);
-    if made.is_err() {
-        // Not more than an attempt: the first error is the one to report.
-        let _ = fs::remove_file(unfinished(path));
-    }
     match (made, cleared) {
         (Err(error), Err(later)) => {
             tracing::warn!("{later}");
@@ -99,25 +108,52 @@ fn make(
     staging: &Path,
     max: Bytes,
 ) -> Result<(), ConfigDriveError> {
-    let unfinished = unfinished(path);
-    remove(&unfinished)?;
     lay_out(rendered, staging)?;
     for cmd in commands(host, path, staging) {
         host.run(&cmd)?;
     }
-    check(&unfinished, max)?;
-    fs::rename(&unfinished, path).map_err(failed("renaming the finished config drive to", path))
+    let made = made_in(staging, path);
+    check(&made, max)?;
+    fs::set_permissions(&made, Permissions::from_mode(0o600)).map_err(failed("protecting", &made))?;
+    match fs::rename(&made, path) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(&made, path),
+        renamed => renamed,
+    }
+    .map_err(failed("putting the finished config drive to", path))
+}
+
+/// Puts a copy of `made` into the place of `path`, which lies on another file system.
+fn copy(made: &Path, path: &Path) -> io::Result<()> {
+    let unfinished = unfinished(path);
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Made anew: what others put there meanwhile, such as a link, is not written to.
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let copied = File::open(made)
+        .and_then(|mut made| io::copy(&mut made, &mut copy))
+        .and_then(|_| copy.sync_all())
+        .and_then(|()| fs::rename(&unfinished, path));
+    if copied.is_err() {
+        // Not more than an attempt: the first error is the one to report.
+        let _ = fs::remove_file(&unfinished);
+    }
+    copied
 }
 
 fn lay_out(rendered: &Rendered, staging: &Path) -> Result<(), ConfigDriveError> {
-    DirBuilder::new().mode(0o700).create(staging).map_err(failed("making the folder", staging))?;
+    let tree = tree(staging);
+    for dir in [staging, &tree] {
+        DirBuilder::new().mode(0o700).create(dir).map_err(failed("making the folder", dir))?;
+    }
     let network = rendered.network_config.as_deref();
     let texts = [Some(&*rendered.user_data), Some(&*rendered.meta_data), network];
     let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH);
     let times = FileTimes::new().set_accessed(epoch).set_modified(epoch);
     for (name, text) in FILES.into_iter().zip(texts) {
         let Some(text) = text else { continue };
-        let file = staging.join(name);
+        let file = tree.join(name);
         OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -129,24 +165,28 @@ fn lay_out(rendered: &Rendered, staging: &Path) -> Result<(), ConfigDriveError> 
             })
             .map_err(failed("writing", &file))?;
     }
-    File::open(staging).and_then(|folder| folder.set_times(times)).map_err(failed("dating", staging))
+    File::open(&tree).and_then(|folder| folder.set_times(times)).map_err(failed("dating", &tree))
 }
 
 /// Removes the folder of an earlier run: the files that such a run makes, nothing else, and only
 /// in a folder that is ours, as others may write in `/tmp`.
 fn clear(staging: &Path) -> Result<(), ConfigDriveError> {
     const DOING: &str = "removing what an earlier run left in";
-    match fs::symlink_metadata(staging) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(failed(DOING, staging)(e)),
-        Ok(found) if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() => {
-            let source = io::Error::other("it is no folder of ours; remove it, or set tmp_path");
-            return Err(failed(DOING, staging)(source));
-        }
-        Ok(_) => {}
+    if !folder::is_ours(staging).map_err(failed(DOING, staging))? {
+        return Ok(());
     }
-    for name in FILES {
-        remove(&staging.join(name))?;
+    let tree = tree(staging);
+    if folder::is_ours(&tree).map_err(failed(DOING, staging))? {
+        for name in FILES {
+            remove(&tree.join(name))?;
+        }
+        fs::remove_dir(&tree).map_err(failed(DOING, &tree))?;
+    }
+    for entry in fs::read_dir(staging).map_err(failed(DOING, staging))?.filter_map(Result::ok) {
+        let image = entry.path();
+        if image.extension().is_some_and(|ext| ext == UNFINISHED) {
+            remove(&image)?;
+        }
     }
     fs::remove_dir(staging).map_err(failed(DOING, staging))
 }
@@ -161,7 +201,8 @@ fn remove(file: &Path) -> Result<(), ConfigDriveError> {
 /// The name under which the image is made.
 fn unfinished(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".unfinished");
+    name.push(".");
+    name.push(UNFINISHED);
     name.into()
 }
 
@@ -172,9 +213,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ConfigD
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use bareon_host::Script;
+    use bareon_host::{Cmd, CommandError, Output, Script, Tool};
 
     use super::*;
 
@@ -190,7 +229,7 @@ mod tests {
         assert_eq!(
             shown,
             ["SOURCE_DATE_EPOCH=946684800 xorriso -as mkisofs -quiet -V cidata -J -R -uid 0 -gid 0 \
-              -o /tmp/config-drive.img.unfinished /tmp/bareon-config-drive"]
+              -o /tmp/bareon-config-drive/config-drive.img.unfinished /tmp/bareon-config-drive/tree"]
         );
     }
 
@@ -201,8 +240,9 @@ mod tests {
         lay_out(&rendered(), &staging).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&staging), 0o700);
-        assert_eq!(mode(&staging.join("user-data")), 0o600);
-        assert!(!staging.join("network-config").exists());
+        assert_eq!(mode(&tree(&staging).join("user-data")), 0o600);
+        assert!(!tree(&staging).join("network-config").exists());
+        fs::write(made_in(&staging, Path::new("/x/drive")), "left by a run that was killed").unwrap();
         clear(&staging).unwrap();
         assert!(!staging.exists());
     }
@@ -216,6 +256,48 @@ mod tests {
         let error = write(&host, &rendered(), &path, tmp.path(), Bytes(1 << 20)).unwrap_err();
         assert!(matches!(error, ConfigDriveError::Command(_)), "{error}");
         assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 0);
+    }
+
+    /// Makes an image that all may read, as xorriso does.
+    struct Maker;
+
+    impl Runner for Maker {
+        fn run(&self, cmd: &Cmd) -> Result<Output, CommandError> {
+            let iso = cmd.arguments().iter().skip_while(|arg| *arg != "-o").nth(1).unwrap();
+            fs::write(iso, "image").unwrap();
+            fs::set_permissions(iso, Permissions::from_mode(0o644)).unwrap();
+            Ok(Output { status: 0, stdout: String::new(), stderr: String::new() })
+        }
+
+        fn has(&self, _: Tool) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn only_root_can_read_the_image_and_links_in_its_place_are_not_followed() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (path, precious) = (tmp.path().join("drive"), tmp.path().join("precious"));
+        fs::write(&precious, "precious").unwrap();
+        let other_file_system = || -> io::Result<()> {
+            let made = tmp.path().join("made");
+            fs::write(&made, "image")?;
+            copy(&made, &path)?;
+            fs::remove_file(made)
+        };
+        let renamed = || write(&Maker, &rendered(), &path, tmp.path(), Bytes(100)).unwrap();
+        for make in [&renamed as &dyn Fn(), &|| other_file_system().unwrap()] {
+            for planted in [path.clone(), unfinished(&path)] {
+                let _ = fs::remove_file(&planted);
+                std::os::unix::fs::symlink(&precious, planted).unwrap();
+            }
+            make();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "image");
+            let found = fs::symlink_metadata(&path).unwrap();
+            assert_eq!(found.permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        }
+        assert!(!staging(tmp.path()).exists() && !unfinished(&path).exists());
     }
 
     #[test]
