@@ -9,13 +9,14 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    fs, io,
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Component, Path, PathBuf},
 };
 
 use nix::errno::Errno;
+use xattr::FileExt;
 
 use super::BootError;
 
@@ -143,7 +144,8 @@ impl Root {
         Ok(path)
     }
 
-    /// Puts `content` into the place of `inside`, with its mode if it was there, else `0644`.
+    /// Puts `content` into the place of `inside`, with its owner, mode and labels if it was there,
+    /// else as root's with `0644`.
     ///
     /// # Errors
     /// When a step of that fails; then the old file is still there.
@@ -190,19 +192,46 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let _ = fs::remove_file(&new);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
     file.write_all(content)?;
-    if let Ok(old) = fs::metadata(path)
-        && old.permissions().mode() & 0o7777 != file.metadata()?.permissions().mode() & 0o7777
-    {
-        file.set_permissions(old.permissions())?;
+    match File::open(path) {
+        Ok(old) => take_after(&file, &old)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     file.sync_all()?;
     fs::rename(&new, path)?;
-    fs::File::open(dir)?.sync_all()
+    File::open(dir)?.sync_all()
+}
+
+/// Gives `new` the owner, the mode and the extended attributes (labels of `SELinux`, ACLs) of `old`.
+fn take_after(new: &File, old: &File) -> io::Result<()> {
+    /// Sums of the old content.
+    const OF_CONTENT: [&str; 2] = ["security.ima", "security.evm"];
+    let (is, was) = (new.metadata()?, old.metadata()?);
+    if (is.uid(), is.gid()) != (was.uid(), was.gid()) {
+        fchown(new, Some(was.uid()), Some(was.gid()))?;
+    }
+    if is.mode() & 0o7777 != was.mode() & 0o7777 {
+        new.set_permissions(was.permissions())?;
+    }
+    let names = match old.list_xattr() {
+        Ok(names) => names,
+        // FAT has none.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for name in names.filter(|name| !OF_CONTENT.iter().any(|of| name == of)) {
+        if let Some(value) = old.get_xattr(&name)?
+            && new.get_xattr(&name)?.as_ref() != Some(&value)
+        {
+            new.set_xattr(&name, &value)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -247,6 +276,27 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(root.read("/etc/secret").unwrap().as_deref(), Some("new"));
         assert_eq!(root.names("/etc"), ["secret"]);
+    }
+
+    #[test]
+    fn a_file_keeps_its_owner_and_its_label() {
+        let (dir, root) = root();
+        let path = dir.path().join("etc/labelled");
+        fs::write(&path, "old").unwrap();
+        let name = if nix::unistd::geteuid().is_root() { "security.selinux" } else { "user.label" };
+        if let Err(error) = xattr::set(&path, name, b"system_u:object_r:etc_t:s0") {
+            eprintln!("SKIPPED: no extended attributes here: {error}");
+            return;
+        }
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(7), Some(8)).unwrap();
+        }
+        let before = fs::metadata(&path).unwrap();
+        root.write("/etc/labelled", "new").unwrap();
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(xattr::get(&path, name).unwrap().unwrap(), b"system_u:object_r:etc_t:s0");
     }
 
     #[test]
