@@ -310,9 +310,9 @@ fn what_a_killed_run_left_is_replaced_and_a_failure_leaves_nothing_new() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("drive");
     let staging = configdrive::staging(dir.path());
-    fs::create_dir(&staging).unwrap();
-    fs::write(staging.join("user-data"), "half").unwrap();
-    fs::write(dir.path().join("drive.unfinished"), "half").unwrap();
+    fs::create_dir_all(staging.join("tree")).unwrap();
+    fs::write(staging.join("tree/user-data"), "half").unwrap();
+    fs::write(staging.join("drive.unfinished"), "half").unwrap();
     let bare = render("debian", |data| *data = json!({}));
     configdrive::write(&System::default(), &bare, &path, dir.path(), Bytes(20 * MIB)).unwrap();
     let before = fs::read(&path).unwrap();
