@@ -25,8 +25,10 @@ pub enum InputError {
         source: io::Error,
     },
     /// It is neither JSON nor YAML.
-    #[error("the input is not valid {format}{place}: {problem}")]
+    #[error("the input{} is not valid {format}{place}: {problem}", within(.path.as_deref()))]
     Syntax {
+        /// The file; nothing where the text came from elsewhere.
+        path: Option<PathBuf>,
         /// The format that it looks like.
         format: &'static str,
         /// The place, such as ` at line 3, column 7`; empty where it is not known.
@@ -43,7 +45,17 @@ pub enum InputError {
 pub fn read(path: &Path) -> Result<Value, InputError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| InputError::File { path: path.to_path_buf(), source })?;
-    parse(&text)
+    parse(&text).map_err(|error| match error {
+        InputError::Syntax { format, place, problem, .. } => {
+            InputError::Syntax { path: Some(path.to_path_buf()), format, place, problem }
+        }
+        error @ InputError::File { .. } => error,
+    })
+}
+
+/// The file of a text, for a message.
+fn within(path: Option<&Path>) -> String {
+    path.map(|path| format!(" in {}", path.display())).unwrap_or_default()
 }
 
 /// Reads a document: JSON, or YAML as plain data (no tags, one document, the last of equal keys wins).
@@ -70,6 +82,7 @@ pub fn parse(text: &str) -> Result<Value, InputError> {
 fn json_error(error: &serde_json::Error) -> InputError {
     let text = error.to_string();
     InputError::Syntax {
+        path: None,
         format: "JSON",
         place: place(error.line(), error.column()),
         problem: text.split(" at line ").next().unwrap_or_default().to_owned(),
@@ -90,7 +103,7 @@ fn yaml_error(error: &YamlError) -> InputError {
         })
         .map(|(line, column)| place(line, column))
         .unwrap_or_default();
-    InputError::Syntax { format: "YAML", place, problem: problem.into() }
+    InputError::Syntax { path: None, format: "YAML", place, problem: problem.into() }
 }
 
 fn place(line: usize, column: usize) -> String {
@@ -158,5 +171,18 @@ mod tests {
     fn a_file_that_is_not_there_is_named() {
         let error = read(Path::new("/nonexistent/provision.json")).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/provision.json"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_understood_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{\"a\": 1,\n}").unwrap();
+        let message = read(file.path()).unwrap_err().to_string();
+        let name = file.path().display().to_string();
+        assert!(
+            message.starts_with(&format!("the input in {name} is not valid JSON at line 2")),
+            "{message}"
+        );
+        assert!(parse("{").unwrap_err().to_string().starts_with("the input is not valid JSON"));
     }
 }

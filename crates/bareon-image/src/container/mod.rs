@@ -20,6 +20,9 @@ pub enum Container {
 }
 
 impl Container {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Gzip, Self::Raw];
+
     /// Its name, as [`FromStr`] reads it.
     pub fn name(self) -> &'static str {
         match self {

@@ -79,7 +79,7 @@ pub fn open(uri: &str, options: &Options, watch: Arc<dyn Watch>) -> Result<Box<d
 
 /// `uri` without what may be a secret: a user's name and password, and the query.
 pub fn shown(uri: &str) -> String {
-    let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+    let Ok(mut url) = Url::parse(uri) else { return without_credentials(uri) };
     if !url.username().is_empty() || url.password().is_some() {
         // Only an address without a host refuses these, and it has none of them.
         let _ = url.set_username("***");
@@ -90,6 +90,20 @@ pub fn shown(uri: &str) -> String {
     }
     url.set_fragment(None);
     url.into()
+}
+
+/// What is no address, without what would be a user and a query if it were one.
+fn without_credentials(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, "?***"),
+        None => (rest, ""),
+    };
+    let host = rest.split(['/', '#']).next().unwrap_or_default();
+    match host.rfind('@') {
+        Some(at) => format!("{scheme}://***{}{query}", &rest[at..]),
+        None => format!("{scheme}://{rest}{query}"),
+    }
 }
 
 #[cfg(test)]
@@ -131,5 +145,7 @@ mod tests {
         assert_eq!(shown("http://me:secret@host/a?sig=secret#x"), "http://***@host/a?***");
         assert_eq!(shown("https://host/a.gz"), "https://host/a.gz");
         assert_eq!(shown("/srv/a.gz"), "/srv/a.gz");
+        assert_eq!(shown("http://me:secret@ho st/a@b?sig=secret"), "http://***@ho st/a@b?***");
+        assert_eq!(shown("http://me:secret@host:port/a"), "http://***@host:port/a");
     }
 }

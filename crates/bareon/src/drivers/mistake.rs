@@ -107,7 +107,8 @@ fn shown(path: &str, value: &Value) -> Option<String> {
     Some(match value {
         Value::Object(_) => "an object".into(),
         Value::Array(_) => "a list".into(),
-        Value::String(text) => quoted(&without_credentials(text)),
+        Value::String(text) if text.contains("://") => quoted(&bareon_image::shown(text)),
+        Value::String(text) => quoted(text),
         other => other.to_string(),
     })
 }
@@ -127,16 +128,6 @@ fn quoted(text: &str) -> String {
         short.push('…');
     }
     Value::String(short).to_string()
-}
-
-/// A URI without the user and password that it may name.
-fn without_credentials(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.rfind('@') {
-        Some(at) => format!("{scheme}://…{}", &rest[at..]),
-        None => text.into(),
-    }
 }
 
 /// Text of others on one line.
@@ -173,8 +164,13 @@ mod tests {
         {
             assert_eq!(Mistake::new(path, Some(&json!("s3cret")), "p", "r").value, None, "{path}");
         }
-        let uri = Mistake::new("/uri", Some(&json!("http://me:s3cret@host/a@b")), "p", "r");
-        assert_eq!(uri.value.as_deref(), Some(r#""http://…@host/a@b""#));
+        for (uri, shown) in [
+            ("http://me:s3cret@host/a@b", r#""http://***@host/a@b""#),
+            ("http://host/a?token=s3cret", r#""http://host/a?***""#),
+            ("http://me:s3cret@host:port/a", r#""http://***@host:port/a""#),
+        ] {
+            assert_eq!(Mistake::new("/uri", Some(&json!(uri)), "p", "r").value.as_deref(), Some(shown));
+        }
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! What the documents of the three formats share: profile, kernel parameters, images.
 
+use bareon_image::Container;
+
 use crate::drivers::{
     mistake::Mistakes,
     place::{Place, truthy},
 };
 
-/// How an image may be packed.
-pub const CONTAINERS: [&str; 2] = ["gzip", "raw"];
-
 /// The parts that all formats have.
 #[derive(Debug)]
-pub struct Base<'a> {
+pub struct Base {
     /// The profile, which names the operating system.
     pub profile: String,
     /// Parameters of the kernel.
@@ -19,10 +18,6 @@ pub struct Base<'a> {
     pub kernel_lt: bool,
     /// The images.
     pub images: Vec<ImageSource>,
-    /// `ks_meta`.
-    pub ks_meta: Place<'a>,
-    /// `ks_meta.pm_data`.
-    pub pm_data: Place<'a>,
 }
 
 /// An image as the input names it.
@@ -41,13 +36,13 @@ pub struct ImageSource {
 }
 
 /// Reads the shared parts; nothing where something of them is missing.
-pub fn base<'a>(root: &Place<'a>, mistakes: &mut Mistakes) -> Option<Base<'a>> {
+pub fn base(root: &Place<'_>, mistakes: &mut Mistakes) -> Option<Base> {
     root.object("write an object with the keys that `bareon-provision schema` lists", mistakes)?;
     let profile = root.need_text("profile", "write the profile, such as `ubuntu_1404_x86_64`", mistakes);
     let ks_meta = root.need_object("ks_meta", "write the object with the machine's settings", mistakes)?;
     let images = images(&ks_meta, mistakes);
     let pm_data = ks_meta.need_object("pm_data", "write an object with the disks' layout", mistakes);
-    let kernel_params = pm_data.as_ref().and_then(|pm_data| {
+    let kernel_params = pm_data.and_then(|pm_data| {
         pm_data.need_text("kernel_params", "write the parameters, or \"\" for none", mistakes)
     });
     Some(Base {
@@ -55,8 +50,6 @@ pub fn base<'a>(root: &Place<'a>, mistakes: &mut Mistakes) -> Option<Base<'a>> {
         kernel_params: kernel_params?.to_owned(),
         kernel_lt: ks_meta.get("kernel_lt").is_some_and(|lt| truthy(lt.value)),
         images: images?,
-        ks_meta,
-        pm_data: pm_data?,
     })
 }
 
@@ -72,10 +65,10 @@ fn image(mount: &str, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<Imag
     place.object("write an object with `uri`, `format` and `container`", mistakes)?;
     let uri = place.need_text("uri", "write the image's address, such as http://host/image.img.gz", mistakes);
     let format = place.need_text("format", "write the file system within, such as `ext4`", mistakes);
-    let known = format!("write one of {}", CONTAINERS.join(", "));
+    let known = format!("write one of {}", Container::ALL.map(Container::name).join(", "));
     let container = place.need_text("container", &known, mistakes);
     if let (Some(name), Some(at)) = (container, place.get("container"))
-        && !CONTAINERS.contains(&name)
+        && name.parse::<Container>().is_err()
     {
         at.wrong("this container is not supported", known, mistakes);
     }

@@ -95,7 +95,7 @@ pub struct Targeted {
 /// Reads the layout of the disks, makes the partition scheme of it and finds the images' places.
 pub fn layout_of(
     root: &Place<'_>,
-    base: Option<&Base<'_>>,
+    base: Option<&Base>,
     facts: &Facts<'_>,
     boot: Boot,
     mistakes: &mut Mistakes,
@@ -119,11 +119,7 @@ pub fn layout_of(
 }
 
 /// The device of each image, in their order; an image without one is a mistake.
-pub fn targets(
-    base: &Base<'_>,
-    target: &dyn Fn(&str) -> Option<String>,
-    mistakes: &mut Mistakes,
-) -> Vec<String> {
+pub fn targets(base: &Base, target: &dyn Fn(&str) -> Option<String>, mistakes: &mut Mistakes) -> Vec<String> {
     let mut devices = Vec::new();
     for image in &base.images {
         match target(&image.mount) {
@@ -140,7 +136,7 @@ pub fn targets(
 }
 
 /// Joins a sound document with the metadata of its images.
-pub fn finish(base: &Base<'_>, targeted: Targeted, identity: Identity, facts: &Facts<'_>) -> Deployment {
+pub fn finish(base: &Base, targeted: Targeted, identity: Identity, facts: &Facts<'_>) -> Deployment {
     let Targeted { layout, targets } = targeted;
     let Layout { mut scheme, shown, mut deferred, md_by_os, mut origins } = layout;
     for (i, image) in base.images.iter().enumerate() {

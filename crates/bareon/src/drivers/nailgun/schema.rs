@@ -326,3 +326,16 @@ fn root<T: JsonSchema>(title: &str) -> Value {
     schema["properties"]["ks_meta"]["description"] = json!("The settings of the machine.");
     schema
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_containers_are_those_that_can_be_unpacked() {
+        let schema = schemars::schema_for!(Container).to_value().to_string();
+        for container in bareon_image::Container::ALL {
+            assert!(schema.contains(&format!("\"{container}\"")), "{container}: {schema}");
+        }
+    }
+}

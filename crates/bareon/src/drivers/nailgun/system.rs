@@ -26,7 +26,7 @@ pub fn is_centos6(os: &OperatingSystem) -> bool {
 
 /// The boot loader of `os`. Which kernels it may boot is told by the profile: images of CentOS 6
 /// carried a newer kernel beside their own, which is booted only where the input says so.
-pub fn grub(base: &Base<'_>, os: &OperatingSystem) -> Grub {
+pub fn grub(base: &Base, os: &OperatingSystem) -> Grub {
     let own_kernel = is_centos6(&by_profile(&base.profile)) && !base.kernel_lt;
     let regexp = |name: &str| own_kernel.then(|| format!(r"^{name}-2\.6.*"));
     Grub {

@@ -11,7 +11,7 @@ mod vg;
 pub use fs::FileSystem;
 pub use lv::LogicalVolume;
 pub use md::MultipleDevice;
-pub use parted::{Label, Parted, Partition, PartitionType, partition_name};
+pub use parted::{BIOS_BOOT_GUID, ESP_GUID, Label, Parted, Partition, PartitionType, partition_name};
 pub use pv::PhysicalVolume;
 pub use scheme::PartitionScheme;
 pub use vg::VolumeGroup;

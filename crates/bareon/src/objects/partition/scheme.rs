@@ -56,6 +56,34 @@ impl PartitionScheme {
         self.fss.iter().any(|fs| fs.keep_data)
             || self.lvs.iter().any(|lv| lv.keep_data)
             || self.vgs.iter().any(|vg| vg.keep_data)
+            || self.pvs.iter().any(|pv| pv.keep_data)
+            || self.mds.iter().any(|md| md.keep_data)
             || self.partitions().any(|partition| partition.keep_data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_to_be_kept_is_not_laid_out_anew() {
+        for (list, element) in [
+            ("fss", json!({"device": "/dev/sda1", "mount": "/"})),
+            ("lvs", json!({"name": "a", "vgname": "b", "size": 1})),
+            ("vgs", json!({"name": "b"})),
+            ("pvs", json!({"name": "/dev/sda1"})),
+            ("mds", json!({"name": "/dev/md0", "level": "1"})),
+        ] {
+            let skips = |keep: bool| {
+                let mut element = element.clone();
+                element["keep_data"] = json!(keep);
+                let scheme: PartitionScheme = serde_json::from_value(json!({list: [element]})).unwrap();
+                scheme.skip_partitioning()
+            };
+            assert!(skips(true) && !skips(false), "{list}");
+        }
     }
 }
