@@ -84,7 +84,7 @@ impl Call<'_> {
     }
 
     fn show_hardware(&self) -> Result<(), Failure> {
-        let devices = self.machine()?.devices;
+        let devices = self.machine()?.record();
         self.answer(&json!(devices), || lines(devices.iter().map(ToString::to_string)))
     }
 

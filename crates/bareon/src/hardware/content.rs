@@ -3,7 +3,7 @@
 //! It is read to be shown before it is destroyed, by the names that people know it by. udev has
 //! probed every device already; one that it does not know (no udev runs, as in a chroot) is probed.
 
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{collections::BTreeMap, fmt};
 
 use bareon_host::{
     CommandError, Runner,
@@ -69,7 +69,7 @@ pub(super) fn contents(
             found.push(whole);
         }
         for partition in partitions {
-            let size = size(&kernel.sys.join("class/block").join(&partition));
+            let size = usage::size_in(&kernel.sys.join("class/block").join(&partition)).unwrap_or_default();
             found.push(content(host, known, &partition, &disk.device, size)?);
         }
     }
@@ -115,11 +115,6 @@ fn probe(host: &dyn Runner, device: &str) -> Result<Probed, CommandError> {
 /// Whether udev has worked on the device: it says since when.
 fn probed_by_udev(udev: &Device) -> bool {
     udev.properties.contains_key("USEC_INITIALIZED")
-}
-
-fn size(dir: &Path) -> Bytes {
-    let sectors = fs::read_to_string(dir.join("size")).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    Bytes(sectors.unwrap_or(0).saturating_mul(512))
 }
 
 /// Undoes udev's `\x20` for a blank, and the like.

@@ -9,7 +9,7 @@ use bareon_host::{
 };
 
 use super::{
-    BlockDevice,
+    BlockDevice, BootedBy,
     content::{self, Content},
     scan,
     usage::{Kernel, Usage, Use},
@@ -20,7 +20,7 @@ use super::{
 pub struct Machine {
     /// Its disks.
     pub devices: Vec<BlockDevice>,
-    /// What lies on them; nothing is known of a recorded machine.
+    /// What lies on them; of a recorded machine, what was recorded.
     pub contents: Vec<Content>,
     /// Whether it was booted by UEFI.
     pub uefi: bool,
@@ -39,9 +39,26 @@ pub enum MachineError {
 }
 
 impl Machine {
-    /// A machine of which only the disks are known.
+    /// A machine of which only that is known which its disks carry along.
     pub fn recorded(devices: Vec<BlockDevice>) -> Self {
-        Self { devices, ..Self::default() }
+        let contents = devices.iter().flat_map(|device| device.contents.iter().cloned()).collect();
+        let uefi = devices.iter().any(|device| device.firmware == Some(BootedBy::Uefi));
+        Self { devices, contents, uefi, usage: None }
+    }
+
+    /// The disks with all that is known of the machine, to be kept for [`recorded`](Self::recorded).
+    pub fn record(&self) -> Vec<BlockDevice> {
+        let firmware = if self.uefi { BootedBy::Uefi } else { BootedBy::Bios };
+        let record = |device: &BlockDevice| {
+            let node = &device.device;
+            BlockDevice {
+                contents: self.contents.iter().filter(|content| &content.disk == node).cloned().collect(),
+                uses: self.uses(node),
+                firmware: if self.is_this() { Some(firmware) } else { device.firmware },
+                ..device.clone()
+            }
+        };
+        self.devices.iter().map(record).collect()
     }
 
     /// This machine.
@@ -49,6 +66,10 @@ impl Machine {
     /// # Errors
     /// When udev's database or `/proc` cannot be read.
     pub fn look(host: &dyn Runner, kernel: &Kernel) -> Result<Self, MachineError> {
+        // A ramdisk that has just booted may still be making the links that disks are found by.
+        if let Err(error) = host.run(&udevadm::settle()) {
+            tracing::warn!("going on while udev still has work; links to disks may be missing: {error}");
+        }
         let known = udevadm::parse_export_db(&host.run(&udevadm::export_db())?.stdout);
         let devices = scan::disks(kernel, &known);
         let contents = content::contents(host, kernel, &known, &devices)?;
@@ -83,9 +104,11 @@ impl Machine {
         self.contents.iter().any(|content| content.disk == disk && content.device != disk)
     }
 
-    /// Who uses the disk; nobody is known of a recorded machine.
+    /// Who uses the disk; of a recorded machine, who did then.
     pub fn uses(&self, disk: &str) -> Vec<Use> {
-        let Some(usage) = &self.usage else { return Vec::new() };
+        let Some(usage) = &self.usage else {
+            return self.device(disk).map(|device| device.uses.clone()).unwrap_or_default();
+        };
         let uses = usage.of(disk);
         match lock::free(Path::new(disk)) {
             Err(LockError::Claimed { .. }) if uses.is_empty() => vec![Use {
@@ -96,5 +119,103 @@ impl Machine {
             }],
             _ => uses,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bareon_host::Script;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        drivers::{self, Facts},
+        plan,
+        steps::bootloader::BootOrder,
+    };
+
+    const DB: &str = "P: /devices/x/block/bareon0\nS: disk/by-id/b\nE: DEVPATH=/devices/x/block/bareon0\n\
+                      E: SUBSYSTEM=block\nE: USEC_INITIALIZED=1\nE: ID_PART_TABLE_TYPE=gpt\n\n\
+                      P: /devices/x/block/bareon0/bareon0p1\nE: DEVPATH=/devices/x/block/bareon0/bareon0p1\n\
+                      E: SUBSYSTEM=block\nE: USEC_INITIALIZED=1\nE: ID_FS_TYPE=ext4\nE: ID_FS_LABEL_ENC=data\n";
+
+    /// A machine with one disk of 20 GiB that has a mounted partition.
+    fn machine(root: &Path) -> Machine {
+        let kernel = Kernel { proc: root.join("proc"), sys: root.join("sys") };
+        for (file, text) in [
+            ("proc/self/mountinfo", "30 22 253:1 / /srv rw shared:1 - ext4 /dev/bareon0p1 rw"),
+            ("sys/block/bareon0/size", "41943040"),
+            ("sys/block/bareon0/queue/logical_block_size", "512"),
+            ("sys/class/block/bareon0/dev", "253:0"),
+            ("sys/class/block/bareon0/bareon0p1/partition", "1"),
+            ("sys/class/block/bareon0p1/dev", "253:1"),
+            ("sys/class/block/bareon0p1/size", "4096"),
+            ("sys/firmware/efi/systab", ""),
+        ] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), format!("{text}\n")).unwrap();
+        }
+        let host = Script::default()
+            .fails("udevadm settle --timeout=120", 1, "Timed out")
+            .ok("udevadm info --export-db", DB);
+        Machine::look(&host, &kernel).unwrap()
+    }
+
+    fn plan_of(machine: &Machine) -> String {
+        let volume = json!({"type": "partition", "size": 1000, "mount": "/", "file_system": "ext4"});
+        let disk = json!({
+            "type": "disk", "id": "x", "name": "x", "size": 20480, "extra": ["disk/by-id/b"], "free_space": 0,
+            "volumes": [volume],
+        });
+        let image = json!({"uri": "http://h/i.img.gz", "format": "ext4", "container": "gzip"});
+        let document = json!({"profile": "", "ks_meta": {
+            "image_data": {"/": image}, "pm_data": {"kernel_params": "", "ks_spaces": [disk]},
+        }});
+        let facts = Facts {
+            devices: &machine.devices,
+            image_metadata: &|_| None,
+            prepare_configdrive: false,
+            configdrive_exists: false,
+        };
+        let host = Script::default();
+        let driver = drivers::find("ironic", Path::new("/nonexistent"), &host).unwrap();
+        let options = plan::Options {
+            firmware: None,
+            efi_boot_order: BootOrder::Keep,
+            prepare_configdrive: false,
+            config_drive_path: "/nonexistent/drive".into(),
+            nc_template_path: "/nonexistent".into(),
+            tmp_path: "/tmp".into(),
+            grub_timeout: 1,
+            fix_udev_net_rules: false,
+            udev_rules_dir: "/etc/udev/rules.d".into(),
+        };
+        plan::plan(driver.read(&document, &facts).unwrap(), machine, &options, &host).to_string()
+    }
+
+    #[test]
+    fn a_recorded_machine_gets_the_plan_that_it_would_make_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let machine = machine(root.path());
+        let text = json!(machine.record()).to_string();
+        let recorded = Machine::recorded(serde_json::from_str(&text).unwrap());
+        assert!(recorded.uefi && recorded.has_partitions("/dev/bareon0") && !recorded.is_this());
+        assert_eq!(recorded.uses("/dev/bareon0"), machine.uses("/dev/bareon0"));
+        assert_eq!(json!(recorded.record()).to_string(), text);
+        let plan = plan_of(&machine);
+        assert_eq!(plan_of(&recorded), plan);
+        for part in ["label \"data\"", "umount /srv"] {
+            assert!(plan.contains(part), "{part}: {plan}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_disks_alone_will_do() {
+        let device: BlockDevice = serde_json::from_value(json!({"device": "/dev/sda"})).unwrap();
+        let machine = Machine::recorded(vec![device.clone()]);
+        assert!(!machine.uefi && machine.contents.is_empty() && machine.uses("/dev/sda").is_empty());
+        assert_eq!(machine.record(), [device]);
     }
 }

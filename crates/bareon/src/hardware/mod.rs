@@ -17,10 +17,13 @@ use serde_json::{Map, Value};
 
 use crate::objects::Bytes;
 
+use content::Content;
+use usage::Use;
+
 pub use machine::{Machine, MachineError};
 pub use matching::{NoMatch, Wanted, find_disk};
 
-/// The size of a sector where nothing says another.
+/// The size of a sector where nothing says another, and in which the kernel counts everywhere.
 const SECTOR: u64 = 512;
 
 /// A block device.
@@ -40,6 +43,25 @@ pub struct BlockDevice {
     /// Its size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// What lies on it, where that was recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<Content>,
+    /// Who used it when it was recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<Use>,
+    /// By what its machine was booted, where that was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<BootedBy>,
+}
+
+/// The firmware that a machine was booted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BootedBy {
+    /// A BIOS, or what behaves as one.
+    Bios,
+    /// UEFI.
+    Uefi,
 }
 
 impl BlockDevice {

@@ -2,8 +2,8 @@
 //!
 //! Names, links and identity come from udev's database, sizes and geometry from sysfs. No list of
 //! major numbers says what a disk is: a disk is a whole block device that has media of some size and is
-//! no memory in disguise (zram, ram), no CD or floppy drive, and no part of another disk's firmware
-//! (the boot areas of an eMMC).
+//! no memory in disguise (zram, ram), no CD or floppy drive, no part of another disk's firmware (the boot
+//! areas of an eMMC), and no single path to a disk that has several (`nvme0c1n1`, which has no node).
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -11,8 +11,8 @@ use bareon_host::udevadm::Device;
 use serde_json::{Map, Value, json};
 
 use super::{
-    BlockDevice,
-    usage::{Kernel, names_in, node},
+    BlockDevice, SECTOR,
+    usage::{Kernel, names_in, node, size_in},
 };
 
 /// The disks of this machine, sorted by name, of which udev knows what `known` says.
@@ -46,14 +46,13 @@ fn is_disk(name: &str, dir: &Path, udev: &Device) -> bool {
     let floppy = name.starts_with("fd") && dir.join("device/cmos").exists();
     let boot_area = name.contains("boot") && dir.join("force_ro").exists();
     let lvm = text(dir, "dm/uuid").is_some_and(|uuid| !uuid.starts_with("mpath-"));
-    number(dir, "size").is_some_and(|sectors| sectors > 0)
-        && !(memory || optical || floppy || boot_area || lvm)
+    let hidden = number(dir, "hidden").is_some_and(|hidden| hidden != 0);
+    size_in(dir).is_some_and(|size| size.0 > 0)
+        && !(hidden || memory || optical || floppy || boot_area || lvm)
 }
 
 fn describe(name: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
-    /// sysfs counts in these, whatever sectors the device has.
-    const SYSFS_SECTOR: u64 = 512;
-    let size = number(dir, "size")?.saturating_mul(SYSFS_SECTOR);
+    let size = size_in(dir)?.0;
     let mut uspec = Map::new();
     for (key, value) in &udev.properties {
         if key != "DEVLINKS" {
@@ -68,7 +67,7 @@ fn describe(name: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
         "size": size,
         "uspec": uspec,
         "bspec": {
-            "sz": (size / SYSFS_SECTOR).to_string(),
+            "sz": (size / SECTOR).to_string(),
             "size64": size.to_string(),
             "ss": queue("logical_block_size"),
             "pbsz": queue("physical_block_size"),
@@ -86,4 +85,33 @@ fn describe(name: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
         },
     });
     serde_json::from_value(described).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_devices_with_a_node_and_media() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("nvme0n1/size", "2048"),
+            ("nvme0n1/hidden", "0"),
+            ("nvme0c0n1/size", "2048"),
+            ("nvme0c0n1/hidden", "1"),
+            ("sda/size", "0"),
+            ("zram0/size", "2048"),
+            ("mmcblk0boot0/size", "2048"),
+            ("mmcblk0boot0/force_ro", "1"),
+        ] {
+            let path = root.path().join("block").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("{text}\n")).unwrap();
+        }
+        let kernel = Kernel { proc: root.path().join("proc"), sys: root.path().into() };
+        let disks = disks(&kernel, &BTreeMap::new());
+        let found: Vec<_> =
+            disks.iter().map(|disk| (disk.name(), disk.size().unwrap_or_default().0)).collect();
+        assert_eq!(found, [("nvme0n1", 1 << 20)]);
+    }
 }

@@ -10,6 +10,11 @@ use std::{
 };
 
 use bareon_host::mount::{self, Mounted};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SECTOR;
+use crate::objects::Bytes;
 
 /// Where the kernel's views are; elsewhere in tests.
 #[derive(Debug, Clone)]
@@ -27,7 +32,7 @@ impl Default for Kernel {
 }
 
 /// A use of a block device that forbids to write over it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Use {
     /// The device that is used: a disk, or a partition of it.
     pub device: String,
@@ -173,6 +178,13 @@ pub fn partitions(sys: &Path, disk: &str) -> Vec<String> {
         .collect();
     found.sort();
     found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// The size of the block device whose folder in sysfs is `dir`. sysfs counts in 512 bytes, whatever sectors
+/// the device has.
+pub(super) fn size_in(dir: &Path) -> Option<Bytes> {
+    let sectors: u64 = fs::read_to_string(dir.join("size")).ok()?.trim().parse().ok()?;
+    Some(Bytes(sectors.saturating_mul(SECTOR)))
 }
 
 /// The names in a directory, sorted; none where it cannot be read.
