@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_understood_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "{\"a\": 1,\n}").unwrap();
+        std::fs::write(file.path(), "{\"a\": 1\n\"b\": 2}").unwrap();
         let message = read(file.path()).unwrap_err().to_string();
         let name = file.path().display().to_string();
         assert!(
