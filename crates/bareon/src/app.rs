@@ -89,22 +89,13 @@ impl Call<'_> {
     }
 
     fn show_schema(&self) -> Result<(), Failure> {
-        let schema = self.driver()?.schema();
+        let schema = self.driver()?.schema()?;
         self.answer(&schema, || format!("{schema:#}\n"))
     }
 
     fn show_drivers(&self) -> Result<(), Failure> {
-        let all = drivers::drivers();
-        let installed = drivers::external::installed(&self.settings.drivers_dir);
-        let mut drivers: Vec<_> =
-            all.iter().map(|driver| (driver.name().to_owned(), driver.about().to_owned())).collect();
-        let dir = self.settings.drivers_dir.display();
-        drivers.extend(installed.into_iter().map(|name| (name, format!("installed in {dir}"))));
-        let shown: Vec<_> =
-            drivers.iter().map(|(name, about)| json!({"name": name, "about": about})).collect();
-        self.answer(&json!(shown), || {
-            lines(drivers.iter().map(|(name, about)| format!("{name:<16} {about}")))
-        })
+        let drivers = drivers::list(&self.settings.drivers_dir);
+        self.answer(&json!(drivers), || lines(drivers.iter().map(ToString::to_string)))
     }
 
     /// Prints an answer in the form that was asked for.

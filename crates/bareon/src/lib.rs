@@ -9,6 +9,7 @@
 //! cli → plan → steps → drivers → objects, hardware.
 
 pub mod app;
+mod chain;
 pub mod cli;
 pub mod drivers;
 pub mod hardware;

@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::drivers::Mistake;
+use crate::{chain::chain, drivers::Mistake};
 
 /// What ended a run before its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,13 +34,7 @@ impl Failure {
 impl<E: Error> From<E> for Failure {
     /// The error and all its sources in one line.
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        Self::new(message)
+        Self::new(chain(&error))
     }
 }
 

@@ -8,10 +8,10 @@
 //! - without arguments, to read a document: as JSON on standard input, whatever it was written
 //!   in. `BAREON_PROTOCOL` is `1`, `BAREON_HARDWARE` names a file with the machine's disks (what
 //!   `bareon-provision hardware --json` prints), `BAREON_PREPARE_CONFIGDRIVE` is `1` where a
-//!   config drive is to be made. It prints [`Objects`](super::answer::Objects) and ends with status 0, or [`Refusal`](super::answer::Refusal)
+//!   config drive is to be made. It prints [`Objects`] and ends with status 0, or [`Refusal`](super::answer::Refusal)
 //!   and ends with 0 or 1. Every other status, and 60 seconds without an end, are failures; what
 //!   it says on standard error stands in the message.
-//! - with `--schema`, to print the JSON Schema of its documents; it may end with a failure.
+//! - with `--schema`, to print the JSON Schema of its documents.
 //!
 //! The answer is taken strictly: an unknown or missing key or a value of another type is a
 //! mistake of the driver. Document and answer are kept out of the log, as both hold secrets.
@@ -19,7 +19,7 @@
 use std::{
     fs,
     io::{self, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,9 +28,11 @@ use bareon_host::{Cmd, CommandError, Runner, Tool};
 use serde_json::{Value, json};
 
 use super::{
-    DataDriver, Deployment, DriverError, Facts, Mistake, Mistakes,
-    answer::{self, Answer},
+    DataDriver, Deployment, DriverError, Facts, Listed, Mistake, Mistakes, Origins,
+    answer::{self, Answer, Objects},
+    types,
 };
+use crate::chain::chain;
 
 /// How long a driver may take. It computes; whoever fetches something has long failed by then.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
@@ -56,28 +58,12 @@ impl<'h> External<'h> {
             return Ok(None);
         }
         let path = dir.join(name);
-        let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(DriverError::Look { path, source }),
-        };
-        let folder = fs::metadata(dir).map_err(|source| DriverError::Look { path: dir.into(), source })?;
-        let trusted = |m: &fs::Metadata| {
-            [0, nix::unistd::geteuid().as_raw()].contains(&m.uid()) && m.mode() & OTHERS_WRITE == 0
-        };
-        let reason = if !metadata.is_file() {
-            "it is no regular file; install the executable itself"
-        } else if metadata.permissions().mode() & 0o111 == 0 {
-            "it is not executable; run `chmod +x` on it"
-        } else if !trusted(&metadata) {
-            "others may write it; run `chown root` and `chmod go-w` on it"
-        } else if !trusted(&folder) {
-            "others may write its directory; run `chown root` and `chmod go-w` on that"
-        } else {
-            let about = format!("an executable: {}", path.display());
-            return Ok(Some(Self { name: name.into(), about, path, host }));
-        };
-        Err(DriverError::Untrusted { path, reason })
+        match distrust(&path, dir) {
+            Ok(None) => Ok(Some(Self { name: name.into(), about: about(&path), path, host })),
+            Ok(Some(reason)) => Err(DriverError::Untrusted { path, reason }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DriverError::Look { path, source }),
+        }
     }
 
     fn cmd(&self) -> Cmd {
@@ -99,7 +85,7 @@ impl<'h> External<'h> {
         let output = self.host.run(&cmd).map_err(|error| {
             // Its standard error is for whoever reads the message; the command is private otherwise.
             let said = error.outputs().map(|(_, stderr)| last_lines(stderr)).unwrap_or_default();
-            Failure::Command(error, said)
+            Failure::Command { error, said }
         })?;
         if output.status == 1 && output.stdout.trim().is_empty() {
             return Err(Failure::Silent(last_lines(&output.stderr)));
@@ -117,9 +103,9 @@ impl<'h> External<'h> {
 /// Why a driver gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{0}{1}")]
-    Command(CommandError, String),
-    #[error("writing the list of disks for it: {0}")]
+    #[error("{}{said}", chain(.error))]
+    Command { error: CommandError, said: String },
+    #[error("writing the list of disks for it")]
     Hardware(#[from] io::Error),
     #[error("it failed and named no mistake{0}")]
     Silent(String),
@@ -143,16 +129,17 @@ impl DataDriver for External<'_> {
         &self.about
     }
 
-    fn schema(&self) -> Value {
-        let schema = self.host.run(&self.cmd().arg("--schema")).ok();
-        let schema = schema.and_then(|output| serde_json::from_str(&output.stdout).ok());
-        schema.filter(Value::is_object).unwrap_or_else(|| json!({}))
+    fn schema(&self) -> Result<Value, DriverError> {
+        let output = self.host.run(&self.cmd().arg("--schema"));
+        let output = output.map_err(|source| DriverError::Schema { path: self.path.clone(), source })?;
+        let schema = serde_json::from_str(&output.stdout).ok().filter(Value::is_object);
+        schema.ok_or_else(|| DriverError::NoSchema { path: self.path.clone() })
     }
 
     fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes> {
         let answer = match self.ask(document, facts) {
             Ok(answer) => answer,
-            Err(failure) => return Err(self.mistake("", &failure.to_string()).into()),
+            Err(failure) => return Err(self.mistake("", &chain(&failure)).into()),
         };
         let answer: Value = serde_json::from_str(&answer).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
@@ -161,32 +148,75 @@ impl DataDriver for External<'_> {
         let wrong = |path: &str, problem: &str| self.mistake(path, problem);
         match answer::read(answer, &wrong)? {
             Answer::Refusal(refusal) => Err(Mistakes(refusal.mistakes)),
-            Answer::Objects(objects) => Ok(Deployment {
-                skip_partitioning: objects.partition_scheme.skip_partitioning(),
-                partition_scheme: objects.partition_scheme,
-                image_scheme: objects.image_scheme,
-                grub: objects.grub,
-                operating_system: objects.operating_system,
-                configdrive: objects.configdrive,
-                host: objects.host,
-                shown_scheme: None,
-                origins: super::Origins::default(),
-                deferred: Vec::new(),
-            }),
+            Answer::Objects(objects) => Ok(deployment(*objects)),
         }
     }
 }
 
-/// The names of the executables in `dir`.
-pub fn installed(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let executable = |entry: &fs::DirEntry| {
-        entry.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+fn deployment(objects: Objects) -> Deployment {
+    let (mut scheme, origins) = (objects.partition_scheme, Origins::default());
+    let deferred = types::settle(&mut scheme, &origins);
+    Deployment {
+        skip_partitioning: scheme.skip_partitioning(),
+        partition_scheme: scheme,
+        image_scheme: objects.image_scheme,
+        grub: objects.grub,
+        operating_system: objects.operating_system,
+        configdrive: objects.configdrive,
+        host: objects.host,
+        shown_scheme: None,
+        deferred,
+        origins,
+        matches: Vec::new(),
+        image_os: None,
+        grub_guessed: false,
+    }
+}
+
+fn about(path: &Path) -> String {
+    format!("an executable: {}", path.display())
+}
+
+/// Why the file `path` in `dir` is not run as root, and what to do about it; nothing where it may be.
+fn distrust(path: &Path, dir: &Path) -> io::Result<Option<&'static str>> {
+    let (file, folder) = (fs::symlink_metadata(path)?, fs::metadata(dir)?);
+    let trusted = |m: &fs::Metadata| {
+        [0, nix::unistd::geteuid().as_raw()].contains(&m.uid()) && m.mode() & OTHERS_WRITE == 0
     };
-    let names = entries.filter(executable).filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<_> = names.filter(|name| is_name(name)).collect();
-    names.sort();
-    names
+    Ok(if !file.is_file() {
+        Some("it is no regular file; install the executable itself")
+    } else if !is_executable(&file) {
+        Some("it is not executable; run `chmod +x` on it")
+    } else if !trusted(&file) {
+        Some("others may write it; run `chown root` and `chmod go-w` on it")
+    } else if !trusted(&folder) {
+        Some("others may write its directory; run `chown root` and `chmod go-w` on that")
+    } else {
+        None
+    })
+}
+
+fn is_executable(metadata: &fs::Metadata) -> bool {
+    metadata.is_file() && metadata.mode() & 0o111 != 0
+}
+
+/// The executables in `dir`, and links to such, by name: those that are not run, too.
+pub fn installed(dir: &Path) -> Vec<Listed> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter(|entry| fs::metadata(entry.path()).is_ok_and(|metadata| is_executable(&metadata)))
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+        .filter(|(name, _)| is_name(name))
+        .map(|(name, path)| {
+            let untrusted = match distrust(&path, dir) {
+                Ok(reason) => reason.map(str::to_owned),
+                Err(error) => Some(format!("it cannot be looked at: {error}")),
+            };
+            Listed { name, about: about(&path), untrusted }
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 /// Whether a name can be that of a driver: it is joined to a path.
@@ -197,6 +227,8 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use bareon_host::System;
 
     use super::*;
@@ -258,7 +290,8 @@ mod tests {
         assert!(!deployment.skip_partitioning && deployment.configdrive.is_none());
         let all = read(dir.path(), "one-disk", &json!({"disk": "/dev/sdq", "x": 1})).unwrap_err();
         assert_eq!(all.0.iter().map(|m| m.path.as_str()).collect::<Vec<_>>(), ["/x", "/image", "/disk"]);
-        let schema = crate::drivers::find("one-disk", dir.path(), &System::default()).unwrap().schema();
+        let schema =
+            crate::drivers::find("one-disk", dir.path(), &System::default()).unwrap().schema().unwrap();
         assert!(jsonschema::is_valid(&schema, &document));
         assert!(!jsonschema::is_valid(&schema, &json!({"disk": 1})));
     }
@@ -327,11 +360,68 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
         assert!(refused(dir.path(), "link").contains("no regular file"));
-        assert_eq!(installed(dir.path()), ["driver"]);
+        fs::write(dir.path().join("README"), "").unwrap();
+        let listed: Vec<_> = crate::drivers::list(dir.path()).iter().map(ToString::to_string).collect();
+        let own = ["ironic", "nailgun", "nailgun_simple", "driver", "link"];
+        assert!(
+            listed.iter().zip(own).all(|(line, name)| line.starts_with(&format!("{name} "))),
+            "{listed:?}"
+        );
+        assert!(listed.len() == own.len() && !listed[3].contains("not run"), "{listed:?}");
+        assert!(listed[4].contains("; not run: it is no regular file"), "{listed:?}");
         let unknown = refused(dir.path(), "../driver");
         assert!(unknown.contains("nailgun") && unknown.contains("driver"), "{unknown}");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(refused(dir.path(), "driver").contains("its directory"));
+        assert!(installed(dir.path())[0].untrusted.as_ref().is_some_and(|why| why.contains("its directory")));
+    }
+
+    #[test]
+    fn types_of_an_answer_are_settled() {
+        let partition = |number: u32, more: &str| {
+            format!(
+                r#"{{"name":"/dev/sda{number}","count":{number},"device":"/dev/sda","begin":{number},"end":{},"partition_type":"primary",{more}}}"#,
+                number + 1
+            )
+        };
+        let partitions = [
+            partition(1, r#""flags":["esp"]"#),
+            partition(2, r#""flags":["bios_grub"],"guid":"0FC63DAF-8483-4772-8E79-3D69D8477DE4""#),
+            partition(3, r#""keep_data":false"#),
+        ];
+        let scheme = format!(
+            r#"{{"parteds":[{{"name":"/dev/sda","label":"gpt","partitions":[{}]}}],"mds":[{{"name":"/dev/md0","level":1,"keep_data":true}}]}}"#,
+            partitions.join(",")
+        );
+        let rest = r#""image_scheme":[],"grub":{},"operating_system":{"name":"x","major":1,"minor":2}"#;
+        let dir = folder(&format!(
+            "#!/bin/sh\ncat > /dev/null; printf '%s' '{{\"partition_scheme\":{scheme},{rest}}}'\n"
+        ));
+        let deployment = read(dir.path(), "driver", &json!({})).unwrap();
+        let esps: Vec<_> = deployment.partition_scheme.partitions().map(|partition| partition.esp).collect();
+        assert_eq!(esps, [true, false, false]);
+        assert!(deployment.skip_partitioning);
+        let paths: Vec<_> = deployment.deferred.iter().map(|mistake| mistake.path.as_str()).collect();
+        assert_eq!(paths, ["/partition_scheme/parteds/0/partitions/1/guid"]);
+    }
+
+    #[test]
+    fn a_schema_that_cannot_be_had_is_no_empty_schema() {
+        let host = System::default();
+        let complaint = |script: &str| {
+            let dir = folder(&format!("#!/bin/sh\n{script}\n"));
+            let error = crate::drivers::find("driver", dir.path(), &host).unwrap().schema().unwrap_err();
+            chain(&error)
+        };
+        assert!(complaint("echo out of cheese >&2; exit 3").contains("out of cheese"));
+        assert!(complaint("echo '[]'").contains("no JSON object"));
+    }
+
+    #[test]
+    fn what_the_system_said_stands_in_the_message() {
+        let dir = folder("#!/nonexistent/interpreter\n");
+        let message = read(dir.path(), "driver", &json!({})).unwrap_err().to_string();
+        assert!(message.contains("No such file"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{
-    DataDriver, Deployment, Facts, Host, Mistakes, Registered,
+    DataDriver, Deployment, DriverError, Facts, Host, Mistakes, Registered,
     nailgun::{Identity, configdrive, document, finish, layout::Boot, layout_of, schema},
     place::Place,
 };
@@ -25,8 +25,8 @@ impl DataDriver for Ironic {
         "what bareon's Ironic driver of 2016 sends: disks and images, no config drive"
     }
 
-    fn schema(&self) -> Value {
-        schema::ironic()
+    fn schema(&self) -> Result<Value, DriverError> {
+        Ok(schema::ironic())
     }
 
     fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes> {

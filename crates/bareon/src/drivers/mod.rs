@@ -11,19 +11,20 @@ pub mod nailgun;
 pub mod nailgun_simple;
 mod origin;
 pub mod place;
+mod types;
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
-use bareon_host::Runner;
+use bareon_host::{CommandError, Runner};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    hardware::BlockDevice,
+    hardware::{BlockDevice, DiskMatch},
     objects::{ConfigDriveScheme, Grub, ImageScheme, OperatingSystem, PartitionScheme},
 };
 
@@ -67,6 +68,14 @@ pub struct Deployment {
     pub deferred: Vec<Mistake>,
     /// Where in the document the objects come from.
     pub origins: Origins,
+    /// Which disk of the machine each disk of the document is, where the document names them by more
+    /// than their nodes.
+    pub matches: Vec<DiskMatch>,
+    /// The operating system's name by the image's metadata, known or not.
+    pub image_os: Option<String>,
+    /// Whether the boot loader's version follows from the profile's name alone, which knows no system
+    /// younger than CentOS 7: an image may well bring another.
+    pub grub_guessed: bool,
 }
 
 /// What is known of the machine beside its disks.
@@ -114,7 +123,10 @@ pub trait DataDriver {
     fn about(&self) -> &str;
 
     /// The JSON Schema of its documents.
-    fn schema(&self) -> Value;
+    ///
+    /// # Errors
+    /// When an executable has none to give.
+    fn schema(&self) -> Result<Value, DriverError>;
 
     /// Turns a document into the objects.
     ///
@@ -132,7 +144,7 @@ impl<T: DataDriver + ?Sized> DataDriver for &T {
         (**self).about()
     }
 
-    fn schema(&self) -> Value {
+    fn schema(&self) -> Result<Value, DriverError> {
         (**self).schema()
     }
 
@@ -176,6 +188,21 @@ pub enum DriverError {
         /// Why, and what to do about it.
         reason: &'static str,
     },
+    /// The executable could not be asked for its schema.
+    #[error("asking the data driver {} for its schema", .path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// How it ended.
+        #[source]
+        source: CommandError,
+    },
+    /// The executable answered with something else than a schema.
+    #[error("what the data driver {} prints as its schema is no JSON object; mend it", .path.display())]
+    NoSchema {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// The drivers that are part of the program, by name.
@@ -189,6 +216,38 @@ pub fn drivers() -> Vec<&'static (dyn DataDriver + Sync)> {
         assert!(pair[0].name() != pair[1].name(), "two data drivers are called {}", pair[0].name());
     }
     drivers
+}
+
+/// A driver that `--data-driver` may name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// One line for people.
+    pub about: String,
+    /// Why it is not run, and what to do about it; nothing where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untrusted: Option<String>,
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<16} {}", self.name, self.about)?;
+        match &self.untrusted {
+            Some(reason) => write!(f, "; not run: {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All drivers: those of the program, then the executables in `drivers_dir`.
+pub fn list(drivers_dir: &Path) -> Vec<Listed> {
+    let own = drivers().into_iter().map(|driver| Listed {
+        name: driver.name().into(),
+        about: driver.about().into(),
+        untrusted: None,
+    });
+    own.chain(external::installed(drivers_dir)).collect()
 }
 
 /// The driver called `name`: one of the program, else an executable in `drivers_dir`, run by `host`.
@@ -209,7 +268,7 @@ pub fn find<'h>(
     let known = drivers().into_iter().map(|driver| driver.name().to_owned());
     Err(DriverError::Unknown {
         name: name.into(),
-        known: known.chain(external::installed(drivers_dir)).collect(),
+        known: known.chain(external::installed(drivers_dir).into_iter().map(|listed| listed.name)).collect(),
         dir: drivers_dir.display().to_string(),
     })
 }

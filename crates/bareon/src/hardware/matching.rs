@@ -6,7 +6,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::BlockDevice;
+use crate::objects::{Bytes, Mib};
 
 /// How an input names a disk.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +21,80 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// Links below `/dev/`; those in `disk/by-id/` are compared.
     pub extra: &'a [String],
+}
+
+/// By what a disk of the machine is the wanted one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MatchedBy {
+    /// By this link of udev's, such as `/dev/disk/by-id/…`.
+    Link(String),
+    /// By the kernel's name alone.
+    Name,
+}
+
+impl fmt::Display for MatchedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(link) => write!(f, "by the link {link}"),
+            Self::Name => f.write_str("by its kernel name alone"),
+        }
+    }
+}
+
+/// The wanted disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found<'d> {
+    /// The disk of the machine.
+    pub disk: &'d BlockDevice,
+    /// By what it was found.
+    pub by: MatchedBy,
+}
+
+/// Which disk of the machine a disk of the input is, for people to check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiskMatch {
+    /// The disk's device node.
+    pub disk: String,
+    /// By what it was found.
+    pub by: MatchedBy,
+    /// Where the disk stands in the input, as a JSON pointer.
+    pub input_path: String,
+    /// What speaks against it being the disk that was meant.
+    pub doubts: Vec<String>,
+}
+
+impl DiskMatch {
+    /// `found` for what stands at `input_path` and is `size` large by the input, which is not asked for
+    /// exactness: it is compared where there is nothing better than the name.
+    pub fn new(found: &Found<'_>, wanted: &Wanted<'_>, size: Mib, input_path: &str) -> Self {
+        let mut doubts = Vec::new();
+        if found.by == MatchedBy::Name {
+            let others = !wanted.extra.is_empty() || ![wanted.name, ""].contains(&wanted.id);
+            if others {
+                doubts.push("no disk of this machine has a link that the input gives".into());
+            }
+            doubts.extend(found.disk.size().and_then(|real| other_size(size, real)));
+        }
+        let disk = found.disk.device.clone();
+        Self { disk, by: found.by.clone(), input_path: input_path.into(), doubts }
+    }
+}
+
+impl fmt::Display for DiskMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}: matched {}", self.input_path, self.disk, self.by)?;
+        for doubt in &self.doubts {
+            write!(f, ", {doubt}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is to be said where the two sizes are more than a tenth apart.
+fn other_size(input: Mib, real: Bytes) -> Option<String> {
+    let apart = input.bytes().0.abs_diff(real.0) > real.0 / 10;
+    apart.then(|| format!("the disk has {real} and the input says {}", input.bytes()))
 }
 
 /// No disk of the machine, or more than one, is the wanted one.
@@ -61,16 +139,23 @@ impl std::error::Error for NoMatch {}
 ///
 /// # Errors
 /// When no disk matches, or several and not one of them has the name.
-pub fn find_disk<'d>(wanted: &Wanted<'_>, devices: &'d [BlockDevice]) -> Result<&'d BlockDevice, NoMatch> {
-    let named = |disk: &&&BlockDevice| disk.device == format!("/dev/{}", wanted.name);
+pub fn find_disk<'d>(wanted: &Wanted<'_>, devices: &'d [BlockDevice]) -> Result<Found<'d>, NoMatch> {
+    let named = |disk: &&BlockDevice| disk.device == format!("/dev/{}", wanted.name);
     let disks = distinct(devices);
-    let linked: Vec<_> = disks.iter().filter(|disk| shared_link(wanted, disk).is_some()).collect();
+    let linked: Vec<_> = disks
+        .iter()
+        .copied()
+        .filter_map(|disk| {
+            let by = MatchedBy::Link(shared_link(wanted, disk)?.to_owned());
+            Some(Found { disk, by })
+        })
+        .collect();
     let found = match linked.as_slice() {
-        [] => disks.iter().find(named),
-        [disk] => Some(*disk),
-        several => several.iter().copied().find(|disk| named(disk)),
+        [] => disks.iter().copied().find(named).map(|disk| Found { disk, by: MatchedBy::Name }),
+        [found] => Some(found.clone()),
+        several => several.iter().find(|found| named(&found.disk)).cloned(),
     };
-    found.copied().ok_or_else(|| NoMatch {
+    found.ok_or_else(|| NoMatch {
         ambiguous: linked.len() > 1,
         candidates: disks
             .iter()
@@ -123,7 +208,7 @@ mod tests {
 
     fn find(id: &str, name: &str, extra: &[&str], devices: &[BlockDevice]) -> Result<String, NoMatch> {
         let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
-        find_disk(&Wanted { id, name, extra: &extra }, devices).map(|disk| disk.device.clone())
+        find_disk(&Wanted { id, name, extra: &extra }, devices).map(|found| found.disk.device.clone())
     }
 
     #[test]
@@ -154,6 +239,35 @@ mod tests {
             "several disks of this machine match: /dev/nvme0n1 has the link /dev/disk/by-id/wwn, \
              /dev/nvme1n1 has the link /dev/disk/by-id/wwn, \
              /dev/sda has none of the links of `extra` in /dev/disk/by-id though it has the name"
+        );
+    }
+
+    #[test]
+    fn a_match_says_what_it_rests_on() {
+        let mut devices = [disk("/dev/sda", &["/dev/disk/by-id/a"]), disk("/dev/sdb", &[])];
+        for disk in &mut devices {
+            disk.size = Some(Mib(1000).bytes().0);
+        }
+        let say = |id: &str, name: &str, extra: &[&str], size: u64| {
+            let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
+            let wanted = Wanted { id, name, extra: &extra };
+            let found = find_disk(&wanted, &devices).unwrap();
+            DiskMatch::new(&found, &wanted, Mib(size), "/0").to_string()
+        };
+        assert_eq!(
+            say("x", "sdb", &["disk/by-id/a"], 7),
+            "/0 is /dev/sda: matched by the link /dev/disk/by-id/a"
+        );
+        assert_eq!(say("sdb", "sdb", &[], 1090), "/0 is /dev/sdb: matched by its kernel name alone");
+        assert_eq!(
+            say("disk/by-path/p", "sdb", &[], 1100),
+            "/0 is /dev/sdb: matched by its kernel name alone, no disk of this machine has a link that the \
+             input gives"
+        );
+        assert_eq!(
+            say("sda", "sda", &["disk/by-id/x"], 2048),
+            "/0 is /dev/sda: matched by its kernel name alone, no disk of this machine has a link that the \
+             input gives, the disk has 1000 MiB and the input says 2 GiB"
         );
     }
 

@@ -21,7 +21,7 @@ use content::Content;
 use usage::Use;
 
 pub use machine::{Machine, MachineError};
-pub use matching::{NoMatch, Wanted, find_disk};
+pub use matching::{DiskMatch, Found, MatchedBy, NoMatch, Wanted, find_disk};
 
 /// The size of a sector where nothing says another, and in which the kernel counts everywhere.
 const SECTOR: u64 = 512;

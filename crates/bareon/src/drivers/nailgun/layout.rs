@@ -14,7 +14,7 @@ use crate::{
         Origins,
         mistake::{Mistake, Mistakes},
     },
-    hardware::{BlockDevice, Wanted, find_disk},
+    hardware::{BlockDevice, DiskMatch, Wanted, find_disk},
     objects::{
         Mib, PartitionScheme,
         partition::{
@@ -99,6 +99,10 @@ pub struct Layout {
     pub deferred: Vec<Mistake>,
     /// Where the parts of the scheme come from.
     pub origins: Origins,
+    /// Which disks of the machine the disks of the input are.
+    pub matches: Vec<DiskMatch>,
+    /// The places of the volumes that the scheme keeps.
+    pub kept: Vec<String>,
     /// Whether the metadata version of the arrays follows the operating system.
     pub md_by_os: bool,
 }
@@ -113,7 +117,10 @@ pub fn build(spaces: &Spaces, options: &Options<'_>, mistakes: &mut Mistakes) ->
     for disk in used {
         let wanted = Wanted { id: &disk.id, name: &disk.name, extra: &disk.extra };
         let device = match find_disk(&wanted, options.devices) {
-            Ok(found) => found.device.as_str(),
+            Ok(found) => {
+                layout.note_match(DiskMatch::new(&found, &wanted, Mib(disk.size), &disk.path));
+                found.disk.device.as_str()
+            }
             Err(error) => {
                 let remedy = "write `name`, `id` or `extra` as `bareon-provision hardware` shows them";
                 let name = Value::String(disk.name.clone());
@@ -167,6 +174,15 @@ fn boot_volume<'a>(used: &[&'a Disk]) -> Option<&'a Volume> {
 }
 
 impl Layout {
+    fn note_match(&mut self, found: DiskMatch) {
+        if found.doubts.is_empty() {
+            tracing::debug!("{found}");
+        } else {
+            tracing::warn!("{found}; compare with `bareon-provision hardware` before data is lost");
+        }
+        self.matches.push(found);
+    }
+
     fn disk(
         &mut self,
         device: &str,
@@ -221,6 +237,9 @@ impl Layout {
         let name = self.partition(Mib(volume.size));
         self.note_partition(volume);
         self.last(|partition| partition.keep_data = volume.keep);
+        if volume.keep {
+            self.kept.push(volume.path.clone());
+        }
         match (volume.kind, volume.mount_point()) {
             (Kind::Pv, _) => self.pv(name, volume),
             (Kind::Partition, mount) => {

@@ -29,7 +29,7 @@ impl Metadata {
             Some(Ok(_)) => ignored(&uri, "it holds no keys"),
             Some(Err(error)) => ignored(&uri, &error.to_string()),
             None => {
-                tracing::debug!("there is no image metadata at {uri}");
+                tracing::debug!("there is no image metadata at {}", bareon_image::shown(&uri));
                 Self::default()
             }
         }
@@ -38,6 +38,12 @@ impl Metadata {
     /// The operating system of the root image.
     pub fn os(&self) -> Option<OperatingSystem> {
         let os = self.0.get("os")?;
+        if let Some(name) = self.os_name().filter(|name| !SYSTEMS.contains(&name.as_str())) {
+            tracing::info!(
+                "image metadata: the image brings {name}; what its name does not tell, the profile does"
+            );
+            return None;
+        }
         let found = || {
             let name = os.get("name")?.as_str().filter(|name| SYSTEMS.contains(name))?;
             let (major, minor) = (version(os.get("major")?)?, version(os.get("minor")?)?);
@@ -45,9 +51,17 @@ impl Metadata {
         };
         let found = found();
         if found.is_none() {
-            tracing::warn!("image metadata: `os` is left out: it names no system that is known");
+            tracing::warn!("image metadata: `os` is left out: it lacks `name`, `major` or `minor`");
         }
         found
+    }
+
+    /// The name of the operating system, whether rules are known for it or not.
+    pub fn os_name(&self) -> Option<String> {
+        const LONGEST: usize = 64;
+        let name = self.0.get("os")?.get("name")?.as_str()?.trim();
+        let plain = !name.is_empty() && name.len() <= LONGEST && !name.contains(char::is_control);
+        plain.then(|| name.to_owned())
     }
 
     /// An image as the input has it, with what the metadata knows of it.
@@ -80,6 +94,7 @@ impl Metadata {
 }
 
 fn ignored(uri: &str, why: &str) -> Metadata {
+    let uri = bareon_image::shown(uri);
     tracing::warn!("the image metadata at {uri} is left out: {why}");
     Metadata::default()
 }
@@ -196,6 +211,15 @@ mod tests {
             "os: !!python/object/apply:os.getcwd []",
         ] {
             assert_eq!(read(text).os(), None, "{text}");
+        }
+        for (text, name) in [
+            ("os: {name: Debian, major: 8, minor: 2}", Some("Debian")),
+            ("os: {name: Ubuntu}", Some("Ubuntu")),
+            ("os: {name: \"a\\nb\"}", None),
+            ("os: {name: 7}", None),
+            ("os: Debian", None),
+        ] {
+            assert_eq!(read(text).os_name().as_deref(), name, "{text}");
         }
         let os = read("os: {name: Centos, major: '6', minor: 5}").os().unwrap();
         assert_eq!((os.name.as_str(), os.major), ("Centos", json!(6)));

@@ -21,7 +21,9 @@ mod tests;
 
 use serde_json::Value;
 
-use super::{DataDriver, Deployment, Facts, Host, Mistake, Mistakes, Registered, place::Place};
+use super::{
+    DataDriver, Deployment, DriverError, Facts, Host, Mistake, Mistakes, Registered, place::Place, types,
+};
 use crate::objects::{ConfigDriveScheme, PartitionScheme};
 use document::Base;
 use layout::{Boot, ConfigDrivePlace, Layout, Options};
@@ -43,8 +45,8 @@ impl DataDriver for Nailgun {
         "the provisioning data that Fuel's Nailgun sends; the default"
     }
 
-    fn schema(&self) -> Value {
-        schema::nailgun()
+    fn schema(&self) -> Result<Value, DriverError> {
+        Ok(schema::nailgun())
     }
 
     fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes> {
@@ -108,7 +110,9 @@ pub fn layout_of(
     };
     let spaces = Spaces::read(&place, mistakes);
     let configdrive = ConfigDrivePlace::of(facts.prepare_configdrive, facts.configdrive_exists);
-    let layout = layout::build(&spaces, &Options { devices: facts.devices, configdrive, boot }, mistakes);
+    let options = Options { devices: facts.devices, configdrive, boot };
+    let mut layout = layout::build(&spaces, &options, mistakes);
+    layout.deferred.extend(keep::lost(&place, &layout.kept));
     let target = |mount: &str| layout.scheme.fs_by_mount(mount).map(|fs| fs.device.clone());
     // In a layout with mistakes something is missing anyway.
     let targets = match base {
@@ -138,14 +142,17 @@ pub fn targets(base: &Base, target: &dyn Fn(&str) -> Option<String>, mistakes: &
 /// Joins a sound document with the metadata of its images.
 pub fn finish(base: &Base, targeted: Targeted, identity: Identity, facts: &Facts<'_>) -> Deployment {
     let Targeted { layout, targets } = targeted;
-    let Layout { mut scheme, shown, mut deferred, md_by_os, mut origins } = layout;
+    let Layout { mut scheme, shown, mut deferred, md_by_os, mut origins, matches, .. } = layout;
     for (i, image) in base.images.iter().enumerate() {
         origins.under(format!("/image_scheme/{i}"), &*image.path);
     }
     origins.at("/grub", "/profile");
+    deferred.extend(types::settle(&mut scheme, &origins));
     deferred.extend(identity.deferred);
     let metadata = Metadata::fetch(&base.images, facts);
-    let operating_system = metadata.os().unwrap_or_else(|| system::by_profile(&base.profile));
+    let known = metadata.os();
+    let grub_guessed = known.is_none();
+    let operating_system = known.unwrap_or_else(|| system::by_profile(&base.profile));
     if md_by_os && system::is_centos6(&operating_system) {
         scheme.mds.iter_mut().for_each(|md| md.metadata = "0.90".into());
     }
@@ -160,6 +167,9 @@ pub fn finish(base: &Base, targeted: Targeted, identity: Identity, facts: &Facts
         shown_scheme: shown_scheme(&scheme, shown),
         deferred,
         origins,
+        matches,
+        image_os: metadata.os_name(),
+        grub_guessed,
         partition_scheme: scheme,
     }
 }

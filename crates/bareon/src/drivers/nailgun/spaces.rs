@@ -310,7 +310,7 @@ fn keep(item: &Place<'_>, mistakes: &mut Mistakes) -> bool {
 fn loose(item: &Place<'_>, key: &str, digits: bool) -> Loose {
     let Some(place) = item.get(key) else { return Loose::default() };
     match place.value {
-        Value::String(text) => Loose { text: Some(text.clone()), ..Loose::default() },
+        Value::String(text) if !text.is_empty() => Loose { text: Some(text.clone()), ..Loose::default() },
         value if !truthy(value) => Loose::default(),
         Value::Number(number) if digits => {
             Loose { text: Some(number.to_string()), shown: Some(place.value.clone()), mistake: None }

@@ -260,6 +260,143 @@ fn simple_names_unknown_and_missing_keys() {
     );
 }
 
+fn deferred(driver: &str, document: &Value) -> Vec<String> {
+    let deferred = read(driver, document).unwrap().deferred;
+    deferred.into_iter().map(|mistake| mistake.path).filter(|path| !path.starts_with("/kernel")).collect()
+}
+
+#[test]
+fn what_is_to_be_kept_and_cannot_be_is_refused_by_a_run() {
+    let volume = |more: Value| {
+        let mut volume = json!({"type": "partition", "size": 100, "mount": "none", "keep_data": true});
+        volume.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        volume
+    };
+    let boot = volume(json!({"mount": "/boot"}));
+    let with = |volumes: &[Value]| {
+        let mut disk = root_disk();
+        disk["volumes"].as_array_mut().unwrap().extend(volumes.iter().cloned());
+        document(&json!([disk]))
+    };
+    let at =
+        |disk: usize, volume: usize| format!("/ks_meta/pm_data/ks_spaces/{disk}/volumes/{volume}/keep_data");
+    for (lost, found) in [
+        (false, volume(json!({}))),
+        (false, volume(json!({"type": "raid", "mount": "/srv"}))),
+        (false, boot.clone()),
+        (true, volume(json!({"name": "cephjournal"}))),
+        (true, volume(json!({"size": 0}))),
+        (true, volume(json!({"size": -3, "keep_data": 1}))),
+        (true, volume(json!({"type": "boot"}))),
+    ] {
+        let want = if lost { vec![at(0, 1)] } else { Vec::new() };
+        assert_eq!(deferred("nailgun", &with(std::slice::from_ref(&found))), want, "{found}");
+        assert_eq!(read("nailgun", &with(&[found])).unwrap().skip_partitioning, !lost);
+    }
+    assert_eq!(deferred("ironic", &with(std::slice::from_ref(&boot))), [at(0, 1)]);
+    let mut second = disk("sdb", &json!([boot, volume(json!({"keep_data": false}))]));
+    let mut first = root_disk();
+    first["volumes"].as_array_mut().unwrap().push(volume(json!({"mount": "/boot", "keep_data": false})));
+    assert_eq!(deferred("nailgun", &document(&json!([first, second]))), [at(1, 0)]);
+    second["keep_data"] = json!(true);
+    let pv = json!({"type": "pv", "vg": "os", "size": 500, "lvm_meta_size": 64});
+    let lv = json!({"type": "lv", "name": "x", "size": 10, "keep_data": true});
+    first["volumes"].as_array_mut().unwrap().push(pv);
+    let group = json!({"type": "vg", "id": "os", "volumes": [lv]});
+    assert_eq!(
+        deferred("nailgun", &document(&json!([first, second, group]))),
+        ["/ks_meta/pm_data/ks_spaces/1/keep_data".to_owned(), at(1, 0), at(2, 0)]
+    );
+}
+
+#[test]
+fn simple_refuses_to_keep_arrays_and_physical_volumes() {
+    let scheme = json!({
+        "mds": [{"name": "/dev/md0", "level": "1"}, {"name": "/dev/md1", "level": "1", "keep_data": true}],
+        "pvs": [{"name": "/dev/sda1", "keep_data": true}],
+        "fss": [{"device": "/dev/sda2", "mount": "/"}],
+    });
+    assert_eq!(
+        deferred("nailgun_simple", &simple(&scheme)),
+        ["/partitioning/mds/1/keep_data", "/partitioning/pvs/0/keep_data"]
+    );
+    assert!(!read("nailgun_simple", &simple(&scheme)).unwrap().skip_partitioning);
+}
+
+#[test]
+fn a_type_guid_makes_an_efi_system_partition_and_an_empty_one_none() {
+    let volume = |guid: &str| {
+        let volume = json!({"type": "partition", "size": 100, "mount": "none", "partition_guid": guid});
+        let mut disk = root_disk();
+        disk["volumes"].as_array_mut().unwrap().push(volume);
+        let deployment = read("nailgun", &document(&json!([disk]))).unwrap();
+        assert_eq!(deployment.deferred.len(), 1, "nothing but the odd rule of the sample");
+        assert!(deployment.shown_scheme.is_none());
+        let partition = &deployment.partition_scheme.parteds[0].partitions[3];
+        (partition.esp, partition.guid.clone())
+    };
+    assert_eq!(volume(""), (false, None));
+    let esp = crate::objects::partition::ESP_GUID;
+    assert_eq!(volume(esp), (true, Some(esp.into())));
+}
+
+#[test]
+fn simple_refuses_flags_that_contradict_the_type() {
+    let partition = json!({
+        "name": "/dev/sda1", "count": 1, "device": "/dev/sda", "begin": 1, "end": 25, "partition_type": "primary",
+        "flags": ["bios_grub"], "guid": "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+    });
+    let parted = json!({"name": "/dev/sda", "label": "gpt", "partitions": [partition]});
+    let scheme = json!({"parteds": [parted], "fss": [{"device": "/dev/sda2", "mount": "/"}]});
+    assert_eq!(deferred("nailgun_simple", &simple(&scheme)), ["/partitioning/parteds/0/partitions/0/guid"]);
+}
+
+#[test]
+fn a_disk_that_is_found_by_its_name_alone_is_told() {
+    let mut disk = root_disk();
+    disk["extra"] = json!(["disk/by-id/x"]);
+    let deployment = read("nailgun", &document(&json!([disk]))).unwrap();
+    let [found] = deployment.matches.as_slice() else { panic!("{:?}", deployment.matches) };
+    assert_eq!(
+        (found.disk.as_str(), found.input_path.as_str()),
+        ("/dev/sda", "/ks_meta/pm_data/ks_spaces/0")
+    );
+    assert_eq!((found.by.clone(), found.doubts.len()), (crate::hardware::MatchedBy::Name, 1));
+    let deployment = read("nailgun", &sample()).unwrap();
+    assert!(deployment.matches[0].doubts.is_empty());
+}
+
+#[test]
+fn the_image_says_what_it_brings_and_whether_the_boot_loader_is_guessed() {
+    let of = |metadata: &str| {
+        let host = bareon_host::Script::default();
+        let facts = Facts {
+            devices: &devices(),
+            image_metadata: &|_| Some(metadata.to_owned()),
+            prepare_configdrive: true,
+            configdrive_exists: false,
+        };
+        let mut document = sample();
+        document["profile"] = json!("centos_8_stream");
+        let driver = find("nailgun", std::path::Path::new("/nonexistent"), &host).unwrap();
+        let deployment = driver.read(&document, &facts).unwrap();
+        (deployment.grub.version, deployment.grub_guessed, deployment.image_os)
+    };
+    assert_eq!(of("{}"), (Some(1), true, None));
+    assert_eq!(of("os: {name: Rocky, major: 9, minor: 1}"), (Some(1), true, Some("Rocky".into())));
+    assert_eq!(of("os: {name: Centos, major: 8, minor: 1}"), (Some(2), false, Some("Centos".into())));
+}
+
+#[test]
+fn an_address_of_another_link_layer_is_no_mistake() {
+    let infiniband = "80:00:02:08:fe:80:00:00:00:00:00:00:e4:1d:2d:03:00:4f:8b:11";
+    let mut document = sample();
+    document["kernel_options"]["udevrules"] = json!(format!("{}_ib0", infiniband.to_uppercase()));
+    let deployment = read("nailgun", &document).unwrap();
+    assert!(deployment.deferred.is_empty());
+    assert_eq!(deployment.host.nics[0].mac, infiniband);
+}
+
 /// Whether each disk is filled from its first MiB on without hole or overlap, and each file system
 /// and member lies on something that is there.
 fn holds_together(scheme: &PartitionScheme) {
@@ -387,7 +524,8 @@ fn the_schemas_take_what_the_drivers_take() {
         ("nailgun_simple", simple(&json!({"fss": [{"device": "/dev/sda1", "mount": "/"}], "lvs": {}}))),
     ];
     for (name, document) in documents {
-        let schema = drivers().into_iter().find(|driver| driver.name() == name).map(DataDriver::schema);
+        let schema =
+            drivers().into_iter().find(|driver| driver.name() == name).map(|driver| driver.schema().unwrap());
         let schema = jsonschema::validator_for(&schema.unwrap()).unwrap();
         let errors: Vec<_> =
             schema.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
@@ -407,7 +545,7 @@ fn the_schemas_take_recorded_documents() {
     };
     let schemas: Vec<_> = drivers()
         .into_iter()
-        .map(|driver| (driver.name(), jsonschema::validator_for(&driver.schema()).unwrap()))
+        .map(|driver| (driver.name(), jsonschema::validator_for(&driver.schema().unwrap()).unwrap()))
         .collect();
     let mut checked = 0;
     for entry in entries {

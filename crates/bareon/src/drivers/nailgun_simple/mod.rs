@@ -8,14 +8,10 @@ mod sections;
 use serde_json::Value;
 
 use super::{
-    DataDriver, Deployment, Facts, Mistakes, Origins, Registered,
+    DataDriver, Deployment, DriverError, Facts, Mistake, Mistakes, Origins, Registered,
     nailgun::{Identity, Targeted, document, finish, identity, layout::Layout, schema, targets},
     place::{Place, truthy},
 };
-use crate::objects::{PartitionScheme, partition::Label};
-
-/// The GPT type of an EFI system partition.
-const ESP_GUID: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 
 /// The driver.
 #[derive(Debug)]
@@ -32,8 +28,8 @@ impl DataDriver for NailgunSimple {
         "nailgun with the partition scheme written out in `partitioning`"
     }
 
-    fn schema(&self) -> Value {
-        schema::nailgun_simple(sections::schema())
+    fn schema(&self) -> Result<Value, DriverError> {
+        Ok(schema::nailgun_simple(sections::schema()))
     }
 
     fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes> {
@@ -53,8 +49,9 @@ impl DataDriver for NailgunSimple {
         let Some(base) = base.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
         let mut origins = Origins::default();
         origins.under("/partition_scheme", "/partitioning");
-        let layout =
-            Layout { scheme: with_esp(read.scheme), deferred: read.deferred, origins, ..Layout::default() };
+        let mut deferred = read.deferred;
+        deferred.extend(lost(&read.shown));
+        let layout = Layout { scheme: read.scheme, deferred, origins, ..Layout::default() };
         let mut deployment = finish(&base, Targeted { layout, targets: images }, identity, facts);
         deployment.skip_partitioning = keeps(&read.shown);
         deployment.shown_scheme = Some(read.shown);
@@ -69,7 +66,8 @@ fn target(scheme: &Value, mount: &str) -> Option<String> {
     fs.get("device")?.as_str().map(str::to_owned)
 }
 
-/// Whether something is to be kept, so that no disk is partitioned anew.
+/// Whether something is to be kept, so that no disk is partitioned anew. The original asks partitions, file
+/// systems, logical volumes and groups.
 fn keeps(scheme: &Value) -> bool {
     let list =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -78,15 +76,18 @@ fn keeps(scheme: &Value) -> bool {
     partitions.chain(others).any(|element| element.get("keep_data").is_some_and(truthy))
 }
 
-/// The scheme with its EFI system partitions told from the others.
-fn with_esp(mut scheme: PartitionScheme) -> PartitionScheme {
-    for parted in &mut scheme.parteds {
-        for partition in &mut parted.partitions {
-            let flag = |name: &str| partition.flags.iter().any(|flag| flag == name);
-            partition.esp = flag("esp")
-                || (flag("boot") && parted.label == Label::Gpt)
-                || partition.guid.as_deref().is_some_and(|guid| guid.eq_ignore_ascii_case(ESP_GUID));
+/// The arrays and physical volumes that are to be kept: in this format only what lies on top of them can be.
+fn lost(scheme: &Value) -> Vec<Mistake> {
+    let mut lost = Vec::new();
+    for section in ["mds", "pvs"] {
+        let elements = scheme.get(section).and_then(Value::as_array).into_iter().flatten();
+        for (i, element) in elements.enumerate() {
+            let Some(keep) = element.get("keep_data").filter(|keep| truthy(keep)) else { continue };
+            let problem = "this does not keep the disks below from being laid out anew";
+            let remedy = "set keep_data of what lies on it: its file system, logical volumes or volume group";
+            let path = format!("/partitioning/{section}/{i}/keep_data");
+            lost.push(Mistake::new(path, Some(keep), problem, remedy));
         }
     }
-    scheme
+    lost
 }
