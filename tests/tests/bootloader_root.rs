@@ -180,7 +180,7 @@ fn a_debian_is_made_bootable_and_left_unmounted() {
     let again = Boot { kernel_params: "quiet".into(), ..disk.boot("") };
     bootloader::run(&System::default(), &again).expect("a boot loader once more");
     let defaults = disk.inside(&format!("cat .{} .{}", defaults::FILE, defaults::LAST));
-    assert_eq!(defaults.matches("GRUB_CMDLINE_LINUX='quiet'").count(), 2, "{defaults}");
+    assert_eq!(defaults.matches("GRUB_CMDLINE_LINUX=quiet").count(), 2, "{defaults}");
     disk.inside("rm -r usr/lib/grub/i386-pc");
     let error = bootloader::run(&System::default(), &again).expect_err("modules are missing");
     assert!(matches!(error, BootError::Incomplete { package: "grub-pc-bin", .. }), "{error}");

@@ -11,6 +11,8 @@
 
 use std::fmt::Write;
 
+use bareon_host::cmd::quoted;
+
 /// The file.
 pub const FILE: &str = "/etc/default/grub";
 
@@ -116,11 +118,6 @@ pub fn consoles(cmdline: &str) -> Vec<&str> {
 
 fn is_console(word: &str) -> bool {
     word.starts_with("console=")
-}
-
-/// `value` as a POSIX shell reads it back.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', r"'\''"))
 }
 
 /// Kernel parameters as GRUB's script language reads them back.
