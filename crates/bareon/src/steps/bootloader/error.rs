@@ -79,6 +79,24 @@ pub enum BootError {
         "no kernel of the image has an initramfs in /boot (kernels: {0}): put initramfs-tools (rpm: dracut) into it"
     )]
     NoInitramfs(String),
+    /// `/boot` is another file system than the one that holds the image.
+    #[error(
+        "/boot is a file system of its own ({device}) and no image was written to it: give it an image or leave the volume out"
+    )]
+    EmptyBoot {
+        /// The device of `/boot`.
+        device: String,
+    },
+    /// A boot loader entry of the image leads nowhere.
+    #[error(
+        "the image's boot loader entry {entry} names {file}, which is not there: remove the entry from the image, or add the file"
+    )]
+    NoBootFile {
+        /// The entry.
+        entry: String,
+        /// The file, as the installed system names it.
+        file: String,
+    },
     /// No disk can take the UEFI boot loader.
     #[error("no disk has an EFI system partition: add one to the layout, or set firmware=bios")]
     NoEsp,

@@ -9,7 +9,7 @@
 //! is the one that built the image; it is made anew unless the image's configuration says
 //! `hostonly="no"`, as images for clouds do.
 
-use std::{cmp::Ordering, path::Path};
+use std::{cmp::Ordering, collections::BTreeMap, path::Path};
 
 use super::{BootError, Family, inroot::Root};
 
@@ -137,16 +137,39 @@ pub fn hostonly_initramfs(root: &Root) -> bool {
     if !root.has_program("dracut") {
         return false;
     }
-    let mut files = vec!["/etc/dracut.conf".to_owned()];
+    let set = |file: &String| root.read(file).ok().flatten().and_then(|text| hostonly(&text));
+    dracut_files(root).iter().filter_map(set).next_back().unwrap_or(true)
+}
+
+/// Dracut's configuration in the order in which it is read, see dracut.conf(5): what stands last
+/// counts, and a file in `/etc` hides the one of the same name in `/usr/lib`.
+fn dracut_files(root: &Root) -> Vec<String> {
+    let mut read = BTreeMap::new();
     for dir in ["/usr/lib/dracut/dracut.conf.d", "/etc/dracut.conf.d"] {
-        files.extend(root.names(dir).iter().map(|name| format!("{dir}/{name}")));
+        let names = root.names(dir).into_iter();
+        let names = names.filter(|name| Path::new(name).extension().is_some_and(|ext| ext == "conf"));
+        read.extend(names.map(|name| (name.clone(), format!("{dir}/{name}"))));
     }
-    let set_to_no = |text: String| {
-        text.lines()
-            .filter_map(|line| line.trim().strip_prefix("hostonly="))
-            .any(|value| value.contains("no"))
-    };
-    !files.iter().any(|file| root.read(file).ok().flatten().is_some_and(set_to_no))
+    let mut files = vec!["/etc/dracut.conf".to_owned()];
+    files.extend(read.into_values());
+    files
+}
+
+/// What a file of dracut's configuration, which is a shell script, sets `hostonly` to.
+fn hostonly(text: &str) -> Option<bool> {
+    let value = text.lines().filter_map(|line| line.trim().strip_prefix("hostonly=")).next_back()?;
+    let value = value.split(['#', ';', ' ', '\t']).next().unwrap_or_default();
+    Some(value.trim_matches(['"', '\'']) != "no")
+}
+
+/// Whether the image's configuration has `SELinux` on.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn uses_selinux(root: &Root) -> Result<bool, BootError> {
+    let text = root.read("/etc/selinux/config")?.unwrap_or_default();
+    let mode = text.lines().filter_map(|line| line.trim().strip_prefix("SELINUX=")).next_back();
+    Ok(mode.is_some_and(|mode| mode.trim() != "disabled"))
 }
 
 /// Compares versions as people do: numbers by their value, so that 5.10.0-10 goes after 5.10.0-9.
@@ -251,5 +274,42 @@ mod tests {
         assert!(hostonly_initramfs(&root));
         root.write("/usr/lib/dracut/dracut.conf.d/02-generic-image.conf", "hostonly=\"no\"\n").unwrap();
         assert!(!hostonly_initramfs(&root));
+    }
+
+    #[test]
+    fn what_dracut_reads_last_counts() {
+        for (files, hostonly) in [
+            (
+                &[
+                    ("usr/lib/dracut/dracut.conf.d/01-dist", "yes"),
+                    ("etc/dracut.conf.d/99-x", "\"no\" # all"),
+                ][..],
+                false,
+            ),
+            (&[("usr/lib/dracut/dracut.conf.d/02-generic", "no"), ("etc/dracut.conf.d/10-x", "yes")], true),
+            (&[("usr/lib/dracut/dracut.conf.d/20-generic", "no"), ("etc/dracut.conf.d/10-x", "yes")], false),
+            (&[("usr/lib/dracut/dracut.conf.d/20-same", "no"), ("etc/dracut.conf.d/20-same", "'yes'")], true),
+            (&[("etc/dracut", "yes"), ("usr/lib/dracut/dracut.conf.d/02-generic", "no\nhostonly=yes")], true),
+        ] {
+            let (_dir, root) =
+                image(&[("/usr/bin/dracut", ""), ("/etc/dracut.conf.d/99.off", "hostonly=no\n")]);
+            for (name, value) in files {
+                root.write(format!("/{name}.conf"), format!("hostonly={value}\n")).unwrap();
+            }
+            assert_eq!(hostonly_initramfs(&root), hostonly, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn selinux_is_on_unless_it_is_disabled() {
+        for (text, on) in [
+            ("# SELINUX=disabled\nSELINUX=enforcing\nSELINUXTYPE=targeted\n", true),
+            ("SELINUX=permissive\n", true),
+            ("SELINUX=disabled\n", false),
+            ("", false),
+        ] {
+            let (_dir, root) = image(&[("/etc/selinux/config", text)]);
+            assert_eq!(uses_selinux(&root).unwrap(), on, "{text}");
+        }
     }
 }

@@ -92,7 +92,7 @@ pub enum Family {
 }
 
 /// A file system and where the installed system mounts it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The device.
     pub device: String,
@@ -105,7 +105,7 @@ pub struct Mount {
 }
 
 /// The EFI system partition of a disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Esp {
     /// The partition's device.
     pub device: String,
@@ -114,7 +114,7 @@ pub struct Esp {
 }
 
 /// A disk that gets the boot loader.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootDisk {
     /// The disk's device.
     pub disk: String,
@@ -123,7 +123,7 @@ pub struct BootDisk {
 }
 
 /// All that the boot loader's step needs to know; resolved, nothing is left to choose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// The directory below which the installed system is mounted; made when missing.
     pub target: PathBuf,
@@ -173,6 +173,11 @@ impl Boot {
             .map(|mount| mount.device.as_str())
             .chain(esps)
             .chain(self.swaps.iter().map(String::as_str))
+    }
+
+    /// The file system of `/boot`, where it has one of its own.
+    fn own_boot(&self) -> Option<&Mount> {
+        self.mounts.iter().find(|mount| mount.mount == "/boot")
     }
 
     /// Where the installed system mounts `device`; nowhere for swap.

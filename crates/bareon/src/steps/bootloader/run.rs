@@ -16,6 +16,10 @@ use super::{
     udev_rules,
 };
 
+/// Has the installed system label all files at its next boot: new ones, ours and those of the programs
+/// that ran in the chroot, have got no label, as no policy is loaded here.
+const RELABEL: &str = "/.autorelabel";
+
 /// What a run starts, in its order, as far as it is known before the image is there: its family is
 /// taken to be `family`, its distribution `debian` (`fedora` for the RPM family), the file systems
 /// those of the layout, and udev to have named the devices.
@@ -108,7 +112,7 @@ fn configure(
 ) -> Result<BootReport, BootError> {
     let root = target.root().clone();
     let family = family::detect(&root)?;
-    let kernels = family::kernels(&root)?;
+    let kernels = kernels(boot, &root)?;
     if boot.firmware.bios() {
         family::check_bios(&root, family)?;
     }
@@ -134,6 +138,16 @@ fn configure(
         ));
     }
     Ok(BootReport { family, kernels, installed: Vec::new(), fstab, nvram: Vec::new(), warnings })
+}
+
+/// The image's kernels; where there are none, `/boot` may be a volume of its own that hides them.
+fn kernels(boot: &Boot, root: &Root) -> Result<Vec<String>, BootError> {
+    family::kernels(root).map_err(|error| match (error, boot.own_boot()) {
+        (BootError::NoKernel, Some(Mount { device, image: false, .. })) => {
+            BootError::EmptyBoot { device: device.clone() }
+        }
+        (error, _) => error,
+    })
 }
 
 /// Whether all of `others` are further names of `device`.
@@ -187,8 +201,7 @@ fn install(
     // Found out before anything is installed: half a boot loader is worse than none.
     let source = if boot.firmware.uefi() {
         let dir = family.names().dir;
-        let own = boot.mounts.iter().find(|mount| mount.mount == "/boot");
-        let place = match own {
+        let place = match boot.own_boot() {
             Some(mount) => (found.entry(&mount.device)?.uuid.as_str(), dir.trim_start_matches("/boot")),
             None => (uuid.as_str(), dir),
         };
@@ -215,11 +228,17 @@ fn install(
             report.installed.push(esp.device.clone());
         }
     }
-    let entries = bls::rewrite(&root, uuid, &boot.kernel_params)?;
+    let entries = bls::rewrite(&root, uuid, &boot.kernel_params, boot.own_boot().is_some())?;
     let file = family.grub_cfg();
     host.run(&grub::mkconfig(root.path(), family.names().mkconfig, &file))?;
     let text = root.read(&file)?.unwrap_or_default();
     grub_cfg::check(&file, &text, uuid, entries)?;
+    let off = boot.kernel_params.split_whitespace().any(|word| word == "selinux=0");
+    if family == Family::Rpm && !off && family::uses_selinux(&root)? {
+        root.write(RELABEL, "")?;
+        let what = "the installed system labels its files for SELinux at its first boot, and restarts once";
+        report.warnings.push(what.into());
+    }
     if let Some(source) = &source {
         enter_nvram(host, boot, source.id(), &loaders, report);
     }
@@ -409,6 +428,19 @@ mod tests {
         let runs = expected(dir.path(), BOTH);
         let runs: Vec<_> = runs.lines().filter(|line| !line.contains("-t UUID=")).collect();
         assert_eq!(shown, runs);
+    }
+
+    #[test]
+    fn a_volume_for_boot_that_hides_the_kernels_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let mut boot = boot(Path::new("/x"), Firmware::Bios);
+        assert!(matches!(kernels(&boot, &root), Err(BootError::NoKernel)));
+        boot.mounts[1].mount = "/boot".into();
+        let error = kernels(&boot, &root).unwrap_err().to_string();
+        assert!(error.starts_with("/boot is a file system of its own (/x/dev/vdx5) and no image"), "{error}");
+        boot.mounts[1].image = true;
+        assert!(matches!(kernels(&boot, &root), Err(BootError::NoKernel)));
     }
 
     #[test]
