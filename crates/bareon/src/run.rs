@@ -4,19 +4,22 @@
 //! before it, and in what state that leaves the disks; nothing is mounted at that point, as steps clean
 //! up after themselves.
 
-use std::{error::Error, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
 use bareon_host::{CommandError, Runner, entropy, runner};
-use bareon_image::{Options, TargetState, Written};
+use bareon_image::{Options, TargetState, Written, shown};
 
 use crate::{
+    chain::chain,
     cli::{Context, report},
+    hardware::usage::Kernel,
     plan::{Action, MakeConfigDrive, Plan, Stage, Step},
     steps::{
         bootloader::{self, BootError},
         configdrive::{self, ConfigDriveError},
         copyimage::{CopyImageError, WriteImage},
         partitioning::{self, LayOutError},
+        place::Elsewhere,
     },
 };
 
@@ -48,6 +51,9 @@ pub enum StepError {
     /// Of an image.
     #[error(transparent)]
     CopyImage(#[from] CopyImageError),
+    /// Of a device that is not the layout's.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
     /// Of the boot loader.
     #[error(transparent)]
     Boot(#[from] BootError),
@@ -122,6 +128,9 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
         }
         Action::WriteImage(image) => write_image(image, host, images, context)?,
         Action::InstallBoot(install) => {
+            for (device, place) in &install.places {
+                place.check(device, &Kernel::default())?;
+            }
             let installed = bootloader::run(host, &install.boot)?;
             context.report.boot_loader(installed.clone());
             for warning in &installed.warnings {
@@ -143,13 +152,13 @@ fn write_image(
         tracing::warn!("there is no {uri}, so {} stays empty; `configdrive` makes it", image.device());
         return Ok(());
     }
-    let progress = context.bars.image(uri.rsplit('/').next().unwrap_or(uri), image.request.size);
+    let progress = context.bars.image(shown(uri).rsplit('/').next().unwrap_or(uri), image.request.size);
     let written = image.run(host, options, &progress)?;
     let Written { raw_bytes, md5, sha256, elapsed, .. } = written;
     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     tracing::info!("wrote {raw_bytes} bytes to {} in {ms} ms, sha256 {sha256}", image.device());
     context.report.image(report::Image {
-        uri: uri.clone(),
+        uri: shown(uri),
         target: image.device(),
         bytes: raw_bytes,
         md5,
@@ -192,14 +201,4 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
         }
     };
     format!("{done}; {left}; nothing of it is mounted; mend the cause and run it again")
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

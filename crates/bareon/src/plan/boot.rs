@@ -4,7 +4,10 @@ use super::{InstallBoot, Options, layout};
 use crate::{
     drivers::Deployment,
     hardware::Machine,
-    steps::bootloader::{Boot, BootDisk, Esp, Family, Firmware, Mount},
+    steps::{
+        bootloader::{Boot, BootDisk, Esp, Family, Firmware, Mount},
+        place::Place,
+    },
 };
 
 /// The boot loader's step; nothing where no file system is the root (which is refused).
@@ -17,10 +20,13 @@ pub(super) fn install(
     let scheme = &deployment.partition_scheme;
     scheme.root()?;
     let imaged = |device: &str| deployment.image_scheme.iter().any(|image| image.target_device == device);
+    let is_esp =
+        |device: &str| scheme.partitions().any(|partition| partition.name == device && partition.esp);
     let mounts = scheme
         .fs_by_depth()
         .into_iter()
-        .filter(|fs| !fs.is_swap())
+        // The boot loader mounts the EFI system partition itself, disk by disk.
+        .filter(|fs| !(fs.is_swap() || firmware.uefi() && is_esp(&fs.device)))
         .filter_map(|fs| {
             Some(Mount {
                 device: fs.device.clone(),
@@ -50,20 +56,31 @@ pub(super) fn install(
         efi_boot_order: options.efi_boot_order,
         efivars: machine.uefi,
         kernel_params: deployment.grub.kernel_params.split_whitespace().collect::<Vec<_>>().join(" "),
-        grub_version: deployment.grub.version.unwrap_or(2),
+        // A version that the profile's name alone speaks for is not the image's word.
+        grub_version: deployment.grub.version.filter(|_| !deployment.grub_guessed).unwrap_or(2),
         grub_timeout: options.grub_timeout,
         fix_udev_net_rules: options.fix_udev_net_rules,
         udev_rules: deployment.host.nics.iter().map(|nic| (nic.mac.clone(), nic.name.clone())).collect(),
         udev_rules_dir: options.udev_rules_dir.clone(),
     };
-    Some(InstallBoot { boot, family: family(deployment) })
+    let mounted = |device: &str| {
+        boot.mounts.iter().any(|mount| mount.device == device)
+            || boot.disks.iter().filter_map(|disk| disk.esp.as_ref()).any(|esp| esp.device == device)
+    };
+    let places = scheme
+        .partitions()
+        .filter(|partition| mounted(&partition.name))
+        .map(|partition| (partition.name.clone(), Place::of(partition)))
+        .collect();
+    Some(InstallBoot { boot, family: family(deployment), places })
 }
 
 /// The family that the operating system's name, or the profile's, speaks of.
 fn family(deployment: &Deployment) -> Family {
     const RPM: [&str; 6] = ["centos", "fedora", "red hat", "rhel", "rocky", "alma"];
     let profile = deployment.configdrive.as_ref().map(|drive| drive.profile.as_str()).unwrap_or_default();
-    let names = format!("{} {profile}", deployment.operating_system.name).to_lowercase();
+    let os = deployment.image_os.as_deref().unwrap_or(&deployment.operating_system.name);
+    let names = format!("{os} {profile}").to_lowercase();
     if RPM.iter().any(|name| names.contains(name)) { Family::Rpm } else { Family::Debian }
 }
 

@@ -390,8 +390,7 @@ impl Checks<'_> {
                     "write the image to a partition of a disk in parteds; other disks are never written",
                 );
             }
-            let room = partition
-                .map(|partition| Bytes(partition.end.bytes().0.saturating_sub(partition.begin.bytes().0)));
+            let room = partition.map(|partition| partition.size().bytes());
             if let (Some(size), Some(room)) = (image.size.map(Bytes), room)
                 && size > room
             {
@@ -411,7 +410,7 @@ impl Checks<'_> {
     fn boot_loader(&mut self) {
         let deployment = self.deployment;
         let scheme = &deployment.partition_scheme;
-        if deployment.grub.version == Some(1) {
+        if deployment.grub.version == Some(1) && !deployment.grub_guessed {
             self.refuse(
                 &[Stage::Bootloader],
                 "/grub/version",
@@ -443,10 +442,8 @@ impl Checks<'_> {
         }
         for (i, parted) in disks {
             let path = format!("/partition_scheme/parteds/{i}");
-            let has = |flag: &str| {
-                parted.partitions.iter().any(|partition| partition.flags.iter().any(|name| name == flag))
-            };
-            if self.firmware.bios() && parted.label == Label::Gpt && !has("bios_grub") {
+            let bios_boot = parted.partitions.iter().any(|partition| partition.is_bios_boot(parted.label));
+            if self.firmware.bios() && parted.label == Label::Gpt && !bios_boot {
                 let problem = "a GPT has no place for GRUB's BIOS image without a bios_grub partition";
                 let remedy = "add one of 1 MiB or more with the flag bios_grub";
                 self.refuse(&[Stage::Partition, Stage::Bootloader], &path, &parted.name, problem, remedy);

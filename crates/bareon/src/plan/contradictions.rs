@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Options, Refusal, Stage};
 use crate::{
     drivers::{Deployment, Mistake},
-    objects::partition::{FileSystem, Partition},
+    objects::partition::{FileSystem, Label, Partition},
     steps::bootloader::{self, Firmware},
 };
 
@@ -109,7 +109,8 @@ impl Found<'_> {
             }
         }
         for (i, fs) in self.deployment.partition_scheme.fss.iter().enumerate() {
-            let taken = self.partition(&fs.device).is_some_and(is_bios_boot);
+            let taken =
+                self.partition(&fs.device).is_some_and(|partition| partition.is_bios_boot(Label::Gpt));
             if taken {
                 let problem = "GRUB's BIOS image lies on this partition";
                 let remedy = "give the file system a partition of its own";
@@ -132,7 +133,7 @@ impl Found<'_> {
                 "the config drive"
             } else if partition.esp {
                 "the boot loader's files for UEFI"
-            } else if is_bios_boot(partition) {
+            } else if partition.is_bios_boot(Label::Gpt) {
                 "GRUB's BIOS image"
             } else {
                 continue;
@@ -156,8 +157,4 @@ impl Found<'_> {
     fn partition(&self, device: &str) -> Option<&Partition> {
         self.deployment.partition_scheme.partitions().find(|partition| partition.name == device)
     }
-}
-
-fn is_bios_boot(partition: &Partition) -> bool {
-    partition.flags.iter().any(|flag| flag == "bios_grub")
 }

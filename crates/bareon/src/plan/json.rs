@@ -30,6 +30,7 @@ impl Plan {
             "grub": deployment.grub,
             "operating_system": deployment.operating_system,
             "configdrive": deployment.configdrive,
+            "matches": deployment.matches,
             "firmware": self.firmware,
             "steps": steps,
             "destroys": self.destroys,

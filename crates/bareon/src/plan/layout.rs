@@ -20,8 +20,8 @@ use crate::{
 
 /// Type GUIDs of the UEFI specification (chapter 5.3) and of the Linux and GRUB documentation.
 mod guid {
-    pub const BIOS_BOOT: &str = "21686148-6449-6E6F-744E-656564454649";
-    pub const EFI_SYSTEM: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
+    pub use crate::objects::partition::{BIOS_BOOT_GUID as BIOS_BOOT, ESP_GUID as EFI_SYSTEM};
+
     pub const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
     pub const LVM: &str = "E6D6D379-F507-44C2-A23C-238F2A3DF928";
     pub const MICROSOFT_BASIC_DATA: &str = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7";

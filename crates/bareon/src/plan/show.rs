@@ -2,11 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
+use bareon_image::shown;
+
 use super::{Plan, Stage};
-use crate::objects::{
-    Bytes,
-    partition::{Label, Parted, Partition},
-};
+use crate::objects::partition::{Label, Parted, Partition};
 
 /// The columns of the table of a disk's partitions.
 const COLUMNS: [&str; 7] = ["PARTITION", "BEGIN", "SIZE", "CONTENT", "LABEL", "MOUNT", "IMAGE"];
@@ -46,6 +45,9 @@ impl Plan {
             Label::Msdos => "MBR (msdos)",
         };
         writeln!(f, "  {}  {}{boot}", parted.name, label)?;
+        for found in self.deployment.matches.iter().filter(|found| found.disk == parted.name) {
+            writeln!(f, "    {found}")?;
+        }
         let rows: Vec<_> = parted.partitions.iter().map(|partition| self.row(partition)).collect();
         table(f, &rows)
     }
@@ -54,7 +56,7 @@ impl Plan {
         let scheme = &self.deployment.partition_scheme;
         let name = &partition.name;
         let fs = scheme.fss.iter().find(|fs| &fs.device == name);
-        let size = Bytes(partition.end.bytes().0.saturating_sub(partition.begin.bytes().0));
+        let size = partition.size().bytes();
         [
             name.clone(),
             partition.begin.to_string(),
@@ -85,7 +87,7 @@ impl Plan {
 
     fn image_on(&self, device: &str) -> String {
         let image = self.deployment.image_scheme.iter().find(|image| image.target_device == device);
-        image.map(|image| image.uri.clone()).unwrap_or_default()
+        image.map(|image| shown(&image.uri)).unwrap_or_default()
     }
 
     /// Arrays and logical volumes, with what lies on them.
@@ -126,7 +128,6 @@ impl Plan {
 fn table(f: &mut fmt::Formatter<'_>, rows: &[[String; 7]]) -> fmt::Result {
     let widths: Vec<_> = (0..COLUMNS.len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .map(|width| if width == 0 { 0 } else { width })
         .collect();
     let line = |cells: [&str; 7]| {
         let mut line = String::from("   ");

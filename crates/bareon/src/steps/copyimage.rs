@@ -8,19 +8,16 @@
 //! two differ in real inputs. ext is grown while it is not mounted, after the check that resize2fs asks
 //! for; XFS and btrfs only grow while they are mounted, so they are, in our own mount namespace.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount};
 use bareon_image::{Options, Progress, Request, TargetState, WriteError, Written};
 
-use super::mounted::{MountError, Mounted};
-use crate::{
-    hardware::usage::{Kernel, kernel_name},
-    objects::{Bytes, partition::Partition},
+use super::{
+    mounted::{MountError, Mounted},
+    place::{Elsewhere, Place},
 };
+use crate::hardware::usage::Kernel;
 
 /// An image that is written.
 #[derive(Debug, Clone)]
@@ -37,35 +34,6 @@ pub struct WriteImage {
     pub if_there: bool,
 }
 
-/// Where a partition lies on its disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// How far from the disk's beginning.
-    pub begin: Bytes,
-    /// How large it is.
-    pub size: Bytes,
-}
-
-impl Place {
-    /// Where the layout has a partition.
-    pub fn of(partition: &Partition) -> Self {
-        let begin = partition.begin.bytes();
-        Self { begin, size: Bytes(partition.end.bytes().0.saturating_sub(begin.0)) }
-    }
-
-    /// Where the kernel has the partition `device`; nothing where it knows none of that name.
-    fn found(device: &str, sys: &Path) -> Option<Self> {
-        /// sysfs counts in these, whatever sectors the disk has.
-        const SECTOR: u64 = 512;
-        let dir = sys.join("class/block").join(kernel_name(device));
-        let bytes = |file: &str| {
-            let sectors: u64 = fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()?;
-            Some(Bytes(sectors.saturating_mul(SECTOR)))
-        };
-        Some(Self { begin: bytes("start")?, size: bytes("size")? })
-    }
-}
-
 /// An image that could not be written or grown.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyImageError {
@@ -76,18 +44,8 @@ pub enum CopyImageError {
     #[error(transparent)]
     Command(#[from] CommandError),
     /// The target is another partition than the layout's, or none.
-    #[error(
-        "{device} is not the partition of the layout, which begins at {} and has {}: {}; nothing was written to it; \
-         run `partition` first", .layout.begin, .layout.size, lies(*.found)
-    )]
-    Elsewhere {
-        /// The target.
-        device: String,
-        /// Where the layout has it.
-        layout: Place,
-        /// Where the kernel has it.
-        found: Option<Place>,
-    },
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
     /// It could not be mounted to be grown, or not be unmounted.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -101,19 +59,12 @@ pub enum CopyImageError {
     },
 }
 
-fn lies(found: Option<Place>) -> String {
-    match found {
-        Some(Place { begin, size }) => format!("it begins at {begin} and has {size}"),
-        None => "this machine knows no such partition".into(),
-    }
-}
-
 impl CopyImageError {
     /// What the device holds now. A whole image whose file system was not grown mounts, and lacks room.
     pub fn target_state(&self) -> TargetState {
         match self {
             Self::Image(error) => error.target,
-            Self::Elsewhere { .. } => TargetState::Untouched,
+            Self::Elsewhere(_) => TargetState::Untouched,
             _ => TargetState::Written,
         }
     }
@@ -144,21 +95,14 @@ impl WriteImage {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Written, CopyImageError> {
-        self.check_place(&Kernel::default().sys)?;
+        if let Some(place) = self.place {
+            place.check(&self.device(), &Kernel::default())?;
+        }
         let written = bareon_image::write(&self.request, options, progress)?;
         if self.grow.is_some() {
             self.grow(host)?;
         }
         Ok(written)
-    }
-
-    fn check_place(&self, sys: &Path) -> Result<(), CopyImageError> {
-        let Some(layout) = self.place else { return Ok(()) };
-        let device = self.device();
-        match Place::found(&device, sys) {
-            Some(found) if found == layout => Ok(()),
-            found => Err(CopyImageError::Elsewhere { device, layout, found }),
-        }
     }
 
     fn grow(&self, host: &dyn Runner) -> Result<(), CopyImageError> {

@@ -6,3 +6,4 @@ pub mod copyimage;
 pub mod folder;
 pub mod mounted;
 pub mod partitioning;
+pub mod place;

@@ -182,7 +182,7 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
         at!(IMAGE, "/size", &[Stage::Partition, Stage::CopyImage], |d| {
             d.image_scheme[0].size = Some((575 << 20) + 1);
         }),
-        at!("/profile", "", BOOT, |d| d.grub.version = Some(1)),
+        at!("/profile", "", BOOT, |d| (d.grub.version, d.grub_guessed) = (Some(1), false)),
         at!("/partitioning", "/fss", BOOT, |d| fs(d, 0).mount = Some("/srv".into())),
         at!("/partitioning", "/parteds", BOOT, |d| d.partition_scheme.parteds[0].install_bootloader = false),
         at!(DISK, "", BOTH, |d| {

@@ -1,0 +1,65 @@
+//! The images in a plan: those of the input, then the config drive's.
+
+use std::path::Path;
+
+use bareon_host::mkfs::FsType;
+use bareon_image::{Container, Request, shown};
+
+use super::{Action, Options, Stage, Step};
+use crate::{
+    drivers::Deployment,
+    objects::Image,
+    steps::{copyimage::WriteImage, place::Place},
+};
+
+/// A step for each image.
+pub(super) fn steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
+    let mount_point = options.tmp_path.join("grow");
+    let partition = |target: &Path| {
+        deployment.partition_scheme.partitions().find(|partition| Path::new(&partition.name) == target)
+    };
+    let write = |request: Request, grow, if_there| Step {
+        stage: Stage::CopyImage,
+        what: format!("write {} to {}", shown(&request.uri), request.target.display()),
+        action: Action::WriteImage(WriteImage {
+            place: partition(&request.target).map(Place::of),
+            request,
+            grow,
+            mount_point: mount_point.clone(),
+            if_there,
+        }),
+    };
+    let mut steps: Vec<_> = deployment
+        .image_scheme
+        .iter()
+        .filter_map(|image| Some(write(request(image)?, image.format.parse::<FsType>().ok(), false)))
+        .collect();
+    // A format without a config drive may still have a ready-made one written; none that is left over.
+    let wanted = deployment.configdrive.is_some() || !options.prepare_configdrive;
+    if let Some(device) = deployment.partition_scheme.configdrive_device().filter(|_| wanted) {
+        let request = Request {
+            uri: options.config_drive_path.to_string_lossy().into_owned(),
+            container: Container::Raw,
+            target: device.into(),
+            size: None,
+            md5: None,
+            sha256: None,
+            container_sha256: None,
+        };
+        steps.push(write(request, None, true));
+    }
+    steps
+}
+
+/// What is asked of the image stream; nothing where the container is none (which is refused).
+fn request(image: &Image) -> Option<Request> {
+    Some(Request {
+        uri: image.uri.clone(),
+        container: image.container.parse().ok()?,
+        target: image.target_device.clone().into(),
+        size: image.size,
+        md5: image.md5.clone(),
+        sha256: image.sha256.clone(),
+        container_sha256: image.container_sha256.clone(),
+    })
+}

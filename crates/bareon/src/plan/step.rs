@@ -1,0 +1,109 @@
+//! A step of a plan: what it does, and the commands that it runs.
+
+use std::path::PathBuf;
+
+use bareon_host::{Cmd, cmd::quoted};
+use bareon_image::{Container, Request, shown};
+
+use super::Stage;
+use crate::{
+    objects::Bytes,
+    steps::{
+        bootloader::{self, Boot, Family},
+        configdrive::Rendered,
+        copyimage::WriteImage,
+        partitioning::{self, LayOutDisk},
+        place::Place,
+    },
+};
+
+/// One thing that is done.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The stage that it belongs to.
+    pub stage: Stage,
+    /// What it does, for people.
+    pub what: String,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Writes a disk's table and makes the file systems on it.
+    LayOut(LayOutDisk),
+    /// Lets udev see what was done.
+    Settle,
+    /// Makes the config drive's image.
+    MakeConfigDrive(MakeConfigDrive),
+    /// Writes an image.
+    WriteImage(WriteImage),
+    /// Installs the boot loader.
+    InstallBoot(Box<InstallBoot>),
+}
+
+/// The config drive's image and what it is made from.
+#[derive(Debug, Clone)]
+pub struct MakeConfigDrive {
+    /// Its files.
+    pub rendered: Rendered,
+    /// The image.
+    pub path: PathBuf,
+    /// Where it is put together.
+    pub tmp_path: PathBuf,
+    /// How large it may be: as its partition.
+    pub max: Bytes,
+    /// What makes it.
+    pub commands: Vec<Cmd>,
+}
+
+/// The boot loader's step.
+#[derive(Debug, Clone)]
+pub struct InstallBoot {
+    /// What is installed.
+    pub boot: Boot,
+    /// The family that the image is taken to be of while the plan is shown; what is found counts.
+    pub family: Family,
+    /// Where the partitions lie by the layout that are mounted.
+    pub places: Vec<(String, Place)>,
+}
+
+impl Step {
+    /// The command lines that it runs, as far as they are known before it runs.
+    pub fn commands(&self) -> Vec<String> {
+        self.calls().iter().map(ToString::to_string).collect()
+    }
+
+    /// The same as commands.
+    pub(super) fn calls(&self) -> Vec<Cmd> {
+        match &self.action {
+            Action::LayOut(disk) => disk.commands(),
+            Action::Settle => vec![partitioning::settle()],
+            Action::MakeConfigDrive(drive) => drive.commands.clone(),
+            Action::WriteImage(image) => image.commands(),
+            Action::InstallBoot(install) => bootloader::commands(&install.boot, install.family),
+        }
+    }
+
+    /// The device that an image is written to, where the step does that.
+    pub(super) fn image_target(&self) -> Option<String> {
+        match &self.action {
+            Action::WriteImage(image) => Some(image.device()),
+            _ => None,
+        }
+    }
+
+    /// What does the same by hand where no command is run for it.
+    pub fn by_hand(&self) -> Option<String> {
+        let Action::WriteImage(image) = &self.action else { return None };
+        let Request { uri, container, target, .. } = &image.request;
+        let unpack = match container {
+            Container::Raw => "",
+            Container::Gzip => " | gunzip -c",
+        };
+        let fetch = if uri.contains("://") { "curl -fL" } else { "cat" };
+        let target = quoted(&target.to_string_lossy());
+        Some(format!("{fetch} {}{unpack} | dd of={target} bs=1M conv=fsync", quoted(&shown(uri))))
+    }
+}
