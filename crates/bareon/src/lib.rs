@@ -5,8 +5,10 @@
 //! A [driver](drivers) turns one input format into [objects]; the planner turns objects and the
 //! machine's [hardware] into a [plan], an ordered list of typed [steps] in which everything that
 //! can be refused has been refused; the executor runs that plan through `bareon-host` (OS tools)
-//! and `bareon-image` (image streams). Dependencies point down this list:
-//! cli → plan → steps → drivers → objects, hardware.
+//! and `bareon-image` (image streams). Dependencies point down this list: app → [run] → plan → steps →
+//! drivers → hardware, objects. A step's data stands beside the code that does it, so the plan knows the steps and
+//! not the other way round. The [cli] calls the [app] through a function that `main` hands it, and gives it a context
+//! to tell of its work: log, report, progress.
 
 pub mod app;
 mod chain;

@@ -1,0 +1,196 @@
+//! File systems, and the images that are written in their place.
+
+use std::collections::BTreeMap;
+
+use bareon_host::mkfs::FsType;
+
+use super::{Checks, Stage, WRITING};
+use crate::objects::{Bytes, partition::FileSystem};
+
+impl Checks<'_> {
+    pub(super) fn file_systems(&mut self) {
+        let scheme = &self.deployment.partition_scheme;
+        let mut mounts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut devices: BTreeMap<&str, usize> = BTreeMap::new();
+        for (i, fs) in scheme.fss.iter().enumerate() {
+            let path = format!("/partition_scheme/fss/{i}");
+            self.file_system(&path, fs);
+            if let Some(mount) = fs.mount.as_deref().filter(|mount| *mount != "swap") {
+                if let Some(first) = mounts.insert(normal(mount), i) {
+                    let problem = format!(
+                        "{} is mounted there already",
+                        self.place(&format!("/partition_scheme/fss/{first}"))
+                    );
+                    self.refuse(
+                        &Stage::ALL,
+                        &format!("{path}/mount"),
+                        mount,
+                        &problem,
+                        "give each file system its own mount point",
+                    );
+                }
+                if !mount.starts_with('/') {
+                    let remedy = "write it from / on, or swap";
+                    self.refuse(
+                        &Stage::ALL,
+                        &format!("{path}/mount"),
+                        mount,
+                        "this is no mount point",
+                        remedy,
+                    );
+                }
+            }
+            if let Some(first) = devices.insert(&fs.device, i) {
+                let problem =
+                    format!("{} lies there already", self.place(&format!("/partition_scheme/fss/{first}")));
+                self.refuse(
+                    &Stage::ALL,
+                    &format!("{path}/device"),
+                    &fs.device,
+                    &problem,
+                    "give each file system its own device",
+                );
+            }
+        }
+    }
+
+    fn file_system(&mut self, path: &str, fs: &FileSystem) {
+        let scheme = &self.deployment.partition_scheme;
+        let known = scheme.partitions().any(|partition| partition.name == fs.device)
+            || scheme.mds.iter().any(|md| md.name == fs.device)
+            || scheme.lvs.iter().any(|lv| lv.device() == fs.device);
+        if !known {
+            self.refuse(
+                &Stage::ALL,
+                &format!("{path}/device"),
+                &fs.device,
+                "the layout makes no such device",
+                "name a partition of a disk in parteds; other disks are never written",
+            );
+        }
+        if let Some(word) = fs.fs_options.split_whitespace().find(|word| is_path(word)) {
+            self.refuse(
+                &[Stage::Partition],
+                &format!("{path}/fs_options"),
+                word,
+                "this names a file or a device, and mkfs would take it for the one to write",
+                "leave it out; only the file system's own device is written",
+            );
+        }
+        self.special(path, fs);
+        match fs.fs_type.parse::<FsType>() {
+            Err(unknown) => {
+                let remedy = "use one of them";
+                self.refuse(
+                    &[Stage::Partition, Stage::Bootloader],
+                    &format!("{path}/fs_type"),
+                    &fs.fs_type,
+                    &unknown.to_string(),
+                    remedy,
+                );
+            }
+            Ok(kind) if fs.fs_label.len() > kind.label_limit() => {
+                let problem = format!(
+                    "the label has {} bytes, {kind} takes {} at most",
+                    fs.fs_label.len(),
+                    kind.label_limit()
+                );
+                self.refuse(
+                    &[Stage::Partition],
+                    &format!("{path}/fs_label"),
+                    &fs.fs_label,
+                    &problem,
+                    "shorten it",
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// A file system on a partition that something else is for.
+    fn special(&mut self, path: &str, fs: &FileSystem) {
+        let partitions = || self.deployment.partition_scheme.partitions();
+        let Some(partition) = partitions().find(|partition| partition.name == fs.device) else { return };
+        let (drive, esp) = (partition.configdrive, partition.esp && self.firmware.uefi());
+        if drive {
+            let remedy = "give the file system a partition of its own";
+            let problem = "the config drive is written there";
+            self.refuse(&WRITING, &format!("{path}/device"), &fs.device, problem, remedy);
+        }
+        if esp && fs.fs_type.parse() != Ok(FsType::Vfat) {
+            let problem = "UEFI reads nothing but vfat from an EFI system partition";
+            let remedy = "use vfat; on a GPT the flag boot makes an EFI system partition, as esp does";
+            self.refuse(
+                &[Stage::Partition, Stage::Bootloader],
+                &format!("{path}/fs_type"),
+                &fs.fs_type,
+                problem,
+                remedy,
+            );
+        }
+    }
+
+    pub(super) fn images(&mut self) {
+        let scheme = &self.deployment.partition_scheme;
+        for (i, image) in self.deployment.image_scheme.iter().enumerate() {
+            let path = format!("/image_scheme/{i}");
+            let target = &image.target_device;
+            let partition = scheme.partitions().find(|partition| &partition.name == target);
+            if let Err(error) = image.container.parse::<bareon_image::Container>() {
+                self.refuse(
+                    &[Stage::CopyImage],
+                    &format!("{path}/container"),
+                    &image.container,
+                    &error.to_string(),
+                    "repack the image",
+                );
+            }
+            if let Err(error) = bareon_image::check_uri(&image.uri) {
+                self.refuse(
+                    &[Stage::CopyImage],
+                    &format!("{path}/uri"),
+                    &image.uri,
+                    &error.to_string(),
+                    "serve the image so",
+                );
+            }
+            let made = partition.is_some()
+                || scheme.mds.iter().any(|md| &md.name == target)
+                || scheme.lvs.iter().any(|lv| &lv.device() == target);
+            if !made {
+                self.refuse(
+                    &Stage::ALL,
+                    &format!("{path}/target_device"),
+                    target,
+                    "the layout makes no such device",
+                    "write the image to a partition of a disk in parteds; other disks are never written",
+                );
+            }
+            let room = partition.map(|partition| partition.size().bytes());
+            if let (Some(size), Some(room)) = (image.size.map(Bytes), room)
+                && size > room
+            {
+                let problem = format!("the image has {size}, {target} has room for {room}");
+                let value = size.0.to_string();
+                self.refuse(
+                    &[Stage::Partition, Stage::CopyImage],
+                    &format!("{path}/size"),
+                    &value,
+                    &problem,
+                    "make the volume larger",
+                );
+            }
+        }
+    }
+}
+
+/// A mount point without trailing and doubled slashes.
+fn normal(mount: &str) -> String {
+    let parts: Vec<_> = mount.split('/').filter(|part| !part.is_empty()).collect();
+    format!("/{}", parts.join("/"))
+}
+
+/// Whether a word of mkfs's options is, or holds, the name of a file or device.
+fn is_path(word: &str) -> bool {
+    word.starts_with(['/', '.']) || word.contains("/dev/")
+}

@@ -1,0 +1,108 @@
+//! What is refused before the first byte is written.
+//!
+//! Each check adds its refusals; none stops the others, so that all are told at once. A refusal names
+//! the place in the input, or in the objects as `plan --json` shows them where the driver noted none.
+
+mod boot_loader;
+mod disks;
+mod file_systems;
+
+use serde_json::Value;
+
+use super::{Refusal, Stage, layout};
+use crate::{
+    drivers::{Deployment, Mistake},
+    hardware::Machine,
+    objects::partition::Label,
+    steps::bootloader::Firmware,
+};
+
+/// The stages that write to disks.
+const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
+
+/// All refusals.
+pub(super) fn refusals(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Refusal> {
+    let mut checks = Checks { deployment, machine, firmware, refusals: Vec::new() };
+    checks.deferred();
+    checks.unsupported();
+    checks.kept();
+    checks.disks();
+    checks.file_systems();
+    checks.images();
+    checks.boot_loader();
+    checks.refusals
+}
+
+struct Checks<'a> {
+    deployment: &'a Deployment,
+    machine: &'a Machine,
+    firmware: Firmware,
+    refusals: Vec<Refusal>,
+}
+
+impl Checks<'_> {
+    /// Where in the input an object stands.
+    fn place(&self, path: &str) -> String {
+        self.deployment.origins.of(path)
+    }
+
+    fn refuse(&mut self, stages: &[Stage], path: &str, value: &str, problem: &str, remedy: &str) {
+        let value = Some(Value::from(value)).filter(|_| !value.is_empty());
+        let mistake = Mistake::new(self.place(path), value.as_ref(), problem, remedy);
+        self.refusals.extend(stages.iter().map(|stage| Refusal { stage: *stage, mistake: mistake.clone() }));
+    }
+
+    /// What the driver found and left to the run to refuse.
+    fn deferred(&mut self) {
+        for mistake in &self.deployment.deferred {
+            let refusal = |stage: &Stage| Refusal { stage: *stage, mistake: mistake.clone() };
+            self.refusals.extend(Stage::ALL.iter().map(refusal));
+        }
+    }
+
+    /// What this version shows, but does not make.
+    fn unsupported(&mut self) {
+        let scheme = &self.deployment.partition_scheme;
+        let later = "this version plans it, but does not make it yet; lay the disks out with partitions only";
+        let lists = [
+            ("mds", scheme.mds.first().map(|md| &md.name)),
+            ("pvs", scheme.pvs.first().map(|pv| &pv.name)),
+            ("vgs", scheme.vgs.first().map(|vg| &vg.name)),
+            ("lvs", scheme.lvs.first().map(|lv| &lv.name)),
+        ];
+        for (list, first) in lists {
+            if let Some(name) = first {
+                let path = format!("/partition_scheme/{list}/0");
+                self.refuse(&Stage::ALL, &path, name, "software RAID and LVM are not made yet", later);
+            }
+        }
+        for (i, parted) in scheme.parteds.iter().enumerate() {
+            if parted.label != Label::Gpt {
+                let path = format!("/partition_scheme/parteds/{i}/label");
+                self.refuse(
+                    &[Stage::Partition],
+                    &path,
+                    "msdos",
+                    "tables other than GPT are not written yet",
+                    "use gpt",
+                );
+            }
+        }
+    }
+
+    /// Data that is to be kept. It is never compared with what is there yet, so nothing is risked.
+    fn kept(&mut self) {
+        if self.deployment.skip_partitioning {
+            self.refuse(
+                &[Stage::Partition, Stage::CopyImage],
+                "/partition_scheme",
+                "keep_data",
+                "keeping data is not supported yet",
+                "set keep_data to false everywhere to lay the disks out anew (their data is lost)",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
