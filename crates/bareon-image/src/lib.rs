@@ -6,7 +6,7 @@
 //!                        └──▶ md5, where asked for
 //! ```
 //!
-//! [`write`] does the whole of it, [`fetch`] gets a small file. This crate knows no word of bareon: it is told a
+//! [`write()`] does the whole of it, [`fetch`] gets a small file. This crate knows no word of bareon: it is told a
 //! URI, a container, a target and what is known of the data. A transport is one file in `source`, a packing one
 //! file in `container`.
 //!

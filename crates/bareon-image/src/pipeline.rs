@@ -35,7 +35,7 @@ const PACKED_BUFFERS: usize = 4;
 /// How many buffers the unpacking may be ahead of the slowest of those who take them.
 const RAW_BUFFERS: usize = 8;
 
-/// The most memory in bytes that the buffers of one [`write`] take: 13 MiB unless `chunk` is set otherwise.
+/// The most memory in bytes that the buffers of one [`write()`] take: 13 MiB unless `chunk` is set otherwise.
 ///
 /// Beside them there are the tables of the decoder (about 50 KiB), the buffers of the HTTP client (under 1 MiB),
 /// and the stacks of at most six threads. Nothing grows with the image.

@@ -1,6 +1,6 @@
 //! The config drive: what cloud-init on the installed system reads at its first boot.
 //!
-//! scheme + templates → [`render`] → [`Rendered`] → [`write`] → an ISO 9660 image labelled `cidata`
+//! scheme + templates → [`render`] → [`Rendered`] → [`write()`] → an ISO 9660 image labelled `cidata`
 //!
 //! It is cloud-init's data source `NoCloud`: `user-data`, a MIME multipart of a boothook and a
 //! cloud-config, `meta-data`, and `network-config`. The first three come from Jinja2 templates,
