@@ -120,9 +120,15 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
     }
     match &step.action {
         Action::LayOut(disk) => disk.run(host)?,
-        Action::Settle => {
-            host.run(&partitioning::settle())?;
-        }
+        Action::Settle => match host.run(&partitioning::settle()) {
+            // The partitions are there, the kernel made them; what udev is busy with may be another device.
+            Err(error @ CommandError::Failed { .. }) => {
+                tracing::warn!("going on although udev is not done: {error}");
+            }
+            settled => {
+                settled?;
+            }
+        },
         Action::MakeConfigDrive(MakeConfigDrive { rendered, path, tmp_path, max, .. }) => {
             configdrive::write(host, rendered, path, tmp_path, *max)?;
         }
