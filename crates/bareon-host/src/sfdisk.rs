@@ -14,6 +14,8 @@ use crate::{Cmd, Tool};
 pub struct Gpt {
     /// The disk's device node.
     pub disk: String,
+    /// The first logical sector that partitions may use.
+    pub first_lba: u64,
     /// Its partitions.
     pub partitions: Vec<GptPartition>,
 }
@@ -55,9 +57,11 @@ pub fn write_gpt(gpt: &Gpt) -> Cmd {
 
 /// The table in sfdisk's own format.
 fn script(gpt: &Gpt) -> String {
-    let mut script = String::from("label: gpt\nunit: sectors\n\n");
+    let mut script = String::from("label: gpt\nunit: sectors\n");
+    // Else libfdisk takes the first one from the disk's optimal I/O size, which may be beyond our first partition.
+    // Writing to a `String` cannot fail.
+    let _ = writeln!(script, "first-lba: {}\n", gpt.first_lba);
     for partition in &gpt.partitions {
-        // Writing to a `String` cannot fail.
         let _ = write!(
             script,
             "{}: start={}, size={}, type={}, name=\"{}\"",
@@ -96,6 +100,7 @@ mod tests {
         };
         let gpt = Gpt {
             disk: "/dev/sda".into(),
+            first_lba: 2048,
             partitions: vec![
                 partition(1, 2048, 49152, "/", vec![]),
                 partition(2, 51200, 2048, "a \"b\"", vec!["LegacyBIOSBootable"]),
@@ -104,7 +109,7 @@ mod tests {
         assert_eq!(
             write_gpt(&gpt).to_string(),
             "sfdisk --quiet --no-reread --no-tell-kernel --wipe always --wipe-partitions always /dev/sda <<'END'\n\
-             label: gpt\nunit: sectors\n\n\
+             label: gpt\nunit: sectors\nfirst-lba: 2048\n\n\
              1: start=2048, size=49152, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"/\"\n\
              2: start=51200, size=2048, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"a _b_\", attrs=\"LegacyBIOSBootable\"\n\
              END"

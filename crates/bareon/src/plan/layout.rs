@@ -9,7 +9,7 @@ use crate::{
     drivers::Deployment,
     hardware::Machine,
     objects::{
-        PartitionScheme,
+        Mib, PartitionScheme,
         partition::{FileSystem, Label, Parted, Partition},
     },
     steps::{
@@ -137,7 +137,7 @@ fn gpt(parted: &Parted, scheme: &PartitionScheme, sector: u64, firmware: Firmwar
             }
         })
         .collect();
-    Gpt { disk: parted.name.clone(), partitions }
+    Gpt { disk: parted.name.clone(), first_lba: Mib(1).bytes().0 / sector, partitions }
 }
 
 /// The type: as given, else by flag, else by what lies on it.

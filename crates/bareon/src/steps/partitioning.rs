@@ -166,7 +166,7 @@ mod tests {
             label: "root".into(),
             options: vec!["-O".into(), "^64bit".into()],
         };
-        let gpt = Gpt { disk, partitions: vec![partition] };
+        let gpt = Gpt { disk, first_lba: 2048, partitions: vec![partition] };
         LayOutDisk { gpt, has_partitions: true, file_systems: vec![fs] }
     }
 
