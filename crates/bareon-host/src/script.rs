@@ -1,8 +1,8 @@
 //! A fake machine for unit tests: it expects commands in order and answers what it was told.
 
-use std::{cell::RefCell, collections::VecDeque, os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{cell::RefCell, collections::VecDeque};
 
-use crate::{Cmd, CommandError, Output, Runner};
+use crate::{Cmd, CommandError, Output, Runner, runner};
 
 /// Expected commands and their answers. Dropping it fails the test where one never ran.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Runner for Script {
         } else {
             Err(CommandError::Failed {
                 cmd: line,
-                status: ExitStatus::from_raw(next.status << 8),
+                status: runner::status(next.status),
                 stdout: next.stdout,
                 stderr: next.stderr,
                 private: cmd.is_private(),

@@ -183,7 +183,13 @@ pub fn partitions(sys: &Path, disk: &str) -> Vec<String> {
 /// The size of the block device whose folder in sysfs is `dir`. sysfs counts in 512 bytes, whatever sectors
 /// the device has.
 pub(super) fn size_in(dir: &Path) -> Option<Bytes> {
-    let sectors: u64 = fs::read_to_string(dir.join("size")).ok()?.trim().parse().ok()?;
+    bytes_in(dir, "size")
+}
+
+/// A length in bytes by a `file` of a device's directory in sysfs, which counts sectors of 512 bytes whatever
+/// sectors the device has.
+pub(crate) fn bytes_in(dir: &Path, file: &str) -> Option<Bytes> {
+    let sectors: u64 = fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()?;
     Some(Bytes(sectors.saturating_mul(SECTOR)))
 }
 

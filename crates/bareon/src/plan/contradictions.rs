@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Options, Refusal, Stage};
+use super::{Options, Refusal, Stage, checks::file_systems::normal};
 use crate::{
     drivers::{Deployment, Mistake},
     objects::partition::{FileSystem, Label, Partition},
@@ -65,7 +65,7 @@ impl Found<'_> {
     fn mount_point(&mut self, path: &str, fs: &FileSystem, firmware: Firmware) {
         let Some(mount) = fs.mount.as_deref().filter(|mount| mount.starts_with('/')) else { return };
         let parts: Vec<_> = mount.split('/').filter(|part| !part.is_empty()).collect();
-        let whole = format!("/{}", parts.join("/"));
+        let whole = normal(mount);
         let path = format!("{path}/mount");
         if parts.contains(&"..") || parts.contains(&".") || mount.contains(char::is_control) {
             let remedy = "write it without `.`, `..` and control characters";

@@ -3,10 +3,10 @@
 //! A layout names partitions by device nodes. On a machine that was never partitioned, or otherwise, the same
 //! name is another place: what runs without having partitioned looks first.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use crate::{
-    hardware::usage::{Kernel, kernel_name},
+    hardware::usage::{Kernel, bytes_in, kernel_name},
     objects::{Bytes, partition::Partition},
 };
 
@@ -60,19 +60,15 @@ impl Place {
 
     /// Where the kernel has the partition `device`; nothing where it knows none of that name.
     fn found(device: &str, sys: &Path) -> Option<Self> {
-        /// sysfs counts in these, whatever sectors the disk has.
-        const SECTOR: u64 = 512;
         let dir = sys.join("class/block").join(kernel_name(device));
-        let bytes = |file: &str| {
-            let sectors: u64 = fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()?;
-            Some(Bytes(sectors.saturating_mul(SECTOR)))
-        };
-        Some(Self { begin: bytes("start")?, size: bytes("size")? })
+        Some(Self { begin: bytes_in(&dir, "start")?, size: bytes_in(&dir, "size")? })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -185,7 +185,7 @@ impl Checks<'_> {
 }
 
 /// A mount point without trailing and doubled slashes.
-fn normal(mount: &str) -> String {
+pub(in crate::plan) fn normal(mount: &str) -> String {
     let parts: Vec<_> = mount.split('/').filter(|part| !part.is_empty()).collect();
     format!("/{}", parts.join("/"))
 }

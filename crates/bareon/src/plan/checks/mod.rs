@@ -5,7 +5,7 @@
 
 mod boot_loader;
 mod disks;
-mod file_systems;
+pub(super) mod file_systems;
 
 use serde_json::Value;
 
