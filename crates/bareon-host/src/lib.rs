@@ -11,6 +11,8 @@ pub mod entropy;
 pub mod grow;
 pub mod grub;
 pub mod lock;
+pub mod lvm;
+pub mod mdadm;
 pub mod mkfs;
 pub mod mount;
 mod orphan;
@@ -21,6 +23,7 @@ pub mod script;
 pub mod sfdisk;
 pub mod tool;
 pub mod udevadm;
+pub mod wipefs;
 pub mod xorriso;
 
 pub use cmd::Cmd;

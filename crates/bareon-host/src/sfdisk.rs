@@ -4,77 +4,111 @@
 //! the signatures that older users of the same place left; parted 3.5 knows no type GUIDs, sgdisk
 //! leaves the signatures. The kernel is told by [`partx`](crate::partx): sfdisk's way, to have it
 //! read the whole table again, fails while anything looks at the disk.
+//!
+//! A table of which partitions are kept is changed, not written anew: the others are deleted from it, and new ones
+//! appended.
 
 use std::fmt::Write as _;
 
 use crate::{Cmd, Tool};
 
-/// A GUID partition table.
+/// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gpt {
+pub struct Table {
     /// The disk's device node.
     pub disk: String,
-    /// The first logical sector that partitions may use.
-    pub first_lba: u64,
-    /// Its partitions.
-    pub partitions: Vec<GptPartition>,
+    /// Its kind.
+    pub label: Label,
+    /// Its partitions; an extended one stands before its logical ones.
+    pub partitions: Vec<TablePartition>,
 }
 
-/// A partition of a [`Gpt`].
+/// The kind of a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// GUID partition table.
+    Gpt {
+        /// The first logical sector that partitions may use.
+        first_lba: u64,
+    },
+    /// The table in the master boot record.
+    Dos,
+}
+
+/// A partition of a [`Table`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GptPartition {
+pub struct TablePartition {
     /// Its number, from 1.
     pub number: u32,
     /// Where it begins, in logical sectors of the disk.
     pub start: u64,
     /// How long it is, in logical sectors of the disk.
     pub size: u64,
-    /// Its type GUID.
-    pub type_guid: String,
-    /// Its name; a GPT has room for 36 UTF-16 units.
+    /// Its type: a GUID, or the hexadecimal number of a master boot record.
+    pub kind: String,
+    /// Its name; a GPT has room for 36 UTF-16 units, a master boot record has none.
     pub name: String,
     /// Attributes by sfdisk's names, such as `LegacyBIOSBootable`.
     pub attributes: Vec<&'static str>,
+    /// Whether a BIOS starts from it; only a master boot record says so.
+    pub bootable: bool,
 }
 
-/// Writes a new GPT over whatever table the disk has, and removes the signatures at the beginning
-/// of each new partition. The kernel still has the old table afterwards.
-pub fn write_gpt(gpt: &Gpt) -> Cmd {
+const CAREFULLY: [&str; 3] = ["--quiet", "--no-reread", "--no-tell-kernel"];
+
+/// Writes a new table over whatever table the disk has, and removes the signatures in each new partition. The kernel
+/// still has the old table afterwards.
+pub fn write(table: &Table) -> Cmd {
     Tool::Sfdisk
         .cmd()
-        .args([
-            "--quiet",
-            "--no-reread",
-            "--no-tell-kernel",
-            "--wipe",
-            "always",
-            "--wipe-partitions",
-            "always",
-        ])
-        .arg(&gpt.disk)
-        .stdin(script(gpt))
+        .args(CAREFULLY)
+        .args(["--wipe", "always", "--wipe-partitions", "always"])
+        .arg(&table.disk)
+        .stdin(header(table) + &lines(table))
 }
 
-/// The table in sfdisk's own format.
-fn script(gpt: &Gpt) -> String {
-    let mut script = String::from("label: gpt\nunit: sectors\n");
-    // Else libfdisk takes the first one from the disk's optimal I/O size, which may be beyond our first partition.
-    // Writing to a `String` cannot fail.
-    let _ = writeln!(script, "first-lba: {}\n", gpt.first_lba);
-    for partition in &gpt.partitions {
-        let _ = write!(
-            script,
-            "{}: start={}, size={}, type={}, name=\"{}\"",
-            partition.number,
-            partition.start,
-            partition.size,
-            partition.type_guid,
-            escaped(&partition.name)
-        );
-        if !partition.attributes.is_empty() {
-            let _ = write!(script, ", attrs=\"{}\"", partition.attributes.join(","));
+/// Deletes partitions from the table of `disk`. The kernel still has the old table afterwards.
+pub fn delete(disk: &str, numbers: &[u32]) -> Cmd {
+    Tool::Sfdisk.cmd().args(CAREFULLY).args(["--delete", disk]).args(numbers.iter().map(u32::to_string))
+}
+
+/// Adds the partitions of `table` to those that the disk's table has, and removes the signatures in them. The kernel
+/// still has the old table afterwards.
+pub fn append(table: &Table) -> Cmd {
+    Tool::Sfdisk
+        .cmd()
+        .args(CAREFULLY)
+        .args(["--wipe", "never", "--wipe-partitions", "always", "--append", &table.disk])
+        .stdin(lines(table))
+}
+
+/// Prints the table of `disk` in the format that [`write`] takes.
+pub fn dump(disk: &str) -> Cmd {
+    Tool::Sfdisk.cmd().args(["--dump", disk])
+}
+
+fn header(table: &Table) -> String {
+    match table.label {
+        // Else libfdisk takes the first one from the disk's optimal I/O size, which may be beyond our first partition.
+        Label::Gpt { first_lba } => format!("label: gpt\nunit: sectors\nfirst-lba: {first_lba}\n\n"),
+        Label::Dos => "label: dos\nunit: sectors\n\n".to_owned(),
+    }
+}
+
+/// The partitions in sfdisk's own format.
+fn lines(table: &Table) -> String {
+    let mut script = String::new();
+    for partition in &table.partitions {
+        let TablePartition { number, start, size, kind, name, attributes, bootable } = partition;
+        // Writing to a `String` cannot fail.
+        let _ = write!(script, "{number}: start={start}, size={size}, type={kind}");
+        if matches!(table.label, Label::Gpt { .. }) {
+            let _ = write!(script, ", name=\"{}\"", escaped(name));
         }
-        script.push('\n');
+        if !attributes.is_empty() {
+            let _ = write!(script, ", attrs=\"{}\"", attributes.join(","));
+        }
+        script.push_str(if *bootable { ", bootable\n" } else { "\n" });
     }
     script
 }
@@ -88,31 +122,60 @@ fn escaped(name: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_call_writes_the_whole_table() {
-        let partition = |number, start, size, name: &str, attributes| GptPartition {
+    fn partition(number: u32, start: u64, size: u64, name: &str) -> TablePartition {
+        TablePartition {
             number,
             start,
             size,
-            type_guid: "0FC63DAF-8483-4772-8E79-3D69D8477DE4".into(),
+            kind: "0FC63DAF-8483-4772-8E79-3D69D8477DE4".into(),
             name: name.into(),
-            attributes,
-        };
-        let gpt = Gpt {
+            attributes: vec![],
+            bootable: false,
+        }
+    }
+
+    #[test]
+    fn one_call_writes_the_whole_table() {
+        let named = partition(2, 51200, 2048, "a \"b\"");
+        let named = TablePartition { attributes: vec!["LegacyBIOSBootable"], ..named };
+        let table = Table {
             disk: "/dev/sda".into(),
-            first_lba: 2048,
-            partitions: vec![
-                partition(1, 2048, 49152, "/", vec![]),
-                partition(2, 51200, 2048, "a \"b\"", vec!["LegacyBIOSBootable"]),
-            ],
+            label: Label::Gpt { first_lba: 2048 },
+            partitions: vec![partition(1, 2048, 49152, "/"), named],
         };
         assert_eq!(
-            write_gpt(&gpt).to_string(),
+            write(&table).to_string(),
             "sfdisk --quiet --no-reread --no-tell-kernel --wipe always --wipe-partitions always /dev/sda <<'END'\n\
              label: gpt\nunit: sectors\nfirst-lba: 2048\n\n\
              1: start=2048, size=49152, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"/\"\n\
              2: start=51200, size=2048, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"a _b_\", attrs=\"LegacyBIOSBootable\"\n\
              END"
+        );
+    }
+
+    #[test]
+    fn a_master_boot_record_has_a_bootable_partition_and_no_names() {
+        let boot = TablePartition { kind: "83".into(), bootable: true, ..partition(1, 2048, 4096, "/") };
+        let table = Table { disk: "/dev/sda".into(), label: Label::Dos, partitions: vec![boot] };
+        let line = write(&table).to_string();
+        assert!(
+            line.ends_with("label: dos\nunit: sectors\n\n1: start=2048, size=4096, type=83, bootable\nEND"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_table_is_changed_without_its_other_partitions() {
+        assert_eq!(
+            delete("/dev/sda", &[3, 4]).to_string(),
+            "sfdisk --quiet --no-reread --no-tell-kernel --delete /dev/sda 3 4"
+        );
+        let label = Label::Gpt { first_lba: 2048 };
+        let table = Table { disk: "/dev/sda".into(), label, partitions: vec![partition(3, 8, 9, "x")] };
+        assert_eq!(
+            append(&table).to_string(),
+            "sfdisk --quiet --no-reread --no-tell-kernel --wipe never --wipe-partitions always --append /dev/sda <<'END'\n\
+             3: start=8, size=9, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"x\"\nEND"
         );
     }
 }

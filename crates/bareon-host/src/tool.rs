@@ -20,6 +20,10 @@ pub enum Tool {
     Efibootmgr,
     /// `genisoimage(1)`: makes the config drive where xorriso is absent.
     Genisoimage,
+    /// `lvm(8)`: volume groups.
+    Lvm,
+    /// `mdadm(8)`: software RAID.
+    Mdadm,
     /// `mkfs.btrfs(8)`.
     MkfsBtrfs,
     /// `mke2fs(8)` as `mkfs.ext2`.
@@ -48,6 +52,8 @@ pub enum Tool {
     Udevadm,
     /// `umount(8)`.
     Umount,
+    /// `wipefs(8)`: removes signatures.
+    Wipefs,
     /// `xfs_growfs(8)`.
     XfsGrowfs,
     /// `xorriso(1)`: makes the config drive.
@@ -76,6 +82,8 @@ impl Tool {
             Self::E2fsck => ("e2fsck", "e2fsprogs", "e2fsprogs"),
             Self::Efibootmgr => ("efibootmgr", "efibootmgr", "efibootmgr"),
             Self::Genisoimage => ("genisoimage", "genisoimage", "genisoimage"),
+            Self::Lvm => ("lvm", "lvm2", "lvm2"),
+            Self::Mdadm => ("mdadm", "mdadm", "mdadm"),
             Self::MkfsBtrfs => ("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
             Self::MkfsExt2 => ("mkfs.ext2", "e2fsprogs", "e2fsprogs"),
             Self::MkfsExt3 => ("mkfs.ext3", "e2fsprogs", "e2fsprogs"),
@@ -90,6 +98,7 @@ impl Tool {
             Self::Sfdisk => ("sfdisk", "fdisk", "util-linux"),
             Self::Udevadm => ("udevadm", "udev", "systemd-udev"),
             Self::Umount => ("umount", "mount", "util-linux"),
+            Self::Wipefs => ("wipefs", "util-linux", "util-linux"),
             Self::XfsGrowfs => ("xfs_growfs", "xfsprogs", "xfsprogs"),
             Self::Xorriso => ("xorriso", "xorriso", "xorriso"),
         };

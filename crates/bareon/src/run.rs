@@ -185,7 +185,7 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
         }
     };
     let left = match &failed.action {
-        Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.gpt.disk),
+        Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.table.disk),
         Action::WriteImage(image) => {
             let device = image.device();
             match error {

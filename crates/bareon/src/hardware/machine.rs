@@ -9,7 +9,7 @@ use bareon_host::{
 };
 
 use super::{
-    BlockDevice, BootedBy,
+    BlockDevice, BootedBy, Stack,
     content::{self, Content},
     scan,
     usage::{Kernel, Usage, Use},
@@ -22,6 +22,8 @@ pub struct Machine {
     pub devices: Vec<BlockDevice>,
     /// What lies on them; of a recorded machine, what was recorded.
     pub contents: Vec<Content>,
+    /// The arrays and groups on them.
+    pub stack: Stack,
     /// Whether it was booted by UEFI.
     pub uefi: bool,
     usage: Option<Usage>,
@@ -43,7 +45,7 @@ impl Machine {
     pub fn recorded(devices: Vec<BlockDevice>) -> Self {
         let contents = devices.iter().flat_map(|device| device.contents.iter().cloned()).collect();
         let uefi = devices.iter().any(|device| device.firmware == Some(BootedBy::Uefi));
-        Self { devices, contents, uefi, usage: None }
+        Self { devices, contents, stack: Stack::default(), uefi, usage: None }
     }
 
     /// The disks with all that is known of the machine, to be kept for [`recorded`](Self::recorded).
@@ -75,7 +77,7 @@ impl Machine {
         let contents = content::contents(host, kernel, &known, &devices)?;
         let usage = Usage::read(kernel).map_err(MachineError::Mounts)?;
         let uefi = kernel.sys.join("firmware/efi").is_dir();
-        Ok(Self { devices, contents, uefi, usage: Some(usage) })
+        Ok(Self { devices, contents, stack: Stack::default(), uefi, usage: Some(usage) })
     }
 
     /// Whether this is the machine that the program runs on, not one that was recorded.

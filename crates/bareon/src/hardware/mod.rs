@@ -4,9 +4,11 @@
 //! (`plan --hardware FILE`), so these values carry all that a plan needs to know.
 
 pub mod content;
+pub mod identity;
 pub mod machine;
 pub mod matching;
 mod scan;
+pub mod stack;
 pub mod usage;
 
 use std::fmt;
@@ -20,8 +22,10 @@ use crate::objects::Bytes;
 use content::Content;
 use usage::Use;
 
+pub use identity::Identity;
 pub use machine::{Machine, MachineError};
 pub use matching::{DiskMatch, Found, MatchedBy, NoMatch, Wanted, find_disk};
+pub use stack::Stack;
 
 /// The size of a sector where nothing says another, and in which the kernel counts everywhere.
 const SECTOR: u64 = 512;
@@ -49,6 +53,12 @@ pub struct BlockDevice {
     /// Who used it when it was recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uses: Vec<Use>,
+    /// Who it is, by the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// The arrays and groups that lie on it, where that was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Stack>,
     /// By what its machine was booted, where that was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<BootedBy>,

@@ -2,7 +2,7 @@
 
 use bareon_host::{
     mkfs::FsType,
-    sfdisk::{Gpt, GptPartition},
+    sfdisk::{self, Table, TablePartition},
 };
 
 use crate::{
@@ -80,7 +80,7 @@ pub(super) fn disks(deployment: &Deployment, machine: &Machine, firmware: Firmwa
                 .filter(|fs| !imaged(&fs.device))
                 .filter_map(make_fs);
             Some(LayOutDisk {
-                gpt: gpt(parted, scheme, sector, firmware),
+                table: gpt(parted, scheme, sector, firmware),
                 has_partitions: machine.has_partitions(&parted.name),
                 file_systems: esps.chain(file_systems).collect(),
             })
@@ -114,17 +114,18 @@ fn make_fs(fs: &FileSystem) -> Option<MakeFs> {
 }
 
 /// The table of a disk with logical sectors of `sector` bytes.
-fn gpt(parted: &Parted, scheme: &PartitionScheme, sector: u64, firmware: Firmware) -> Gpt {
+fn gpt(parted: &Parted, scheme: &PartitionScheme, sector: u64, firmware: Firmware) -> Table {
     let partitions = parted
         .partitions
         .iter()
         .map(|partition| {
             let (begin, end) = (partition.begin.bytes().0 / sector, partition.end.bytes().0 / sector);
-            GptPartition {
+            TablePartition {
                 number: partition.count,
                 start: begin,
                 size: end.saturating_sub(begin),
-                type_guid: type_guid(partition, scheme, firmware),
+                kind: type_guid(partition, scheme, firmware),
+                bootable: false,
                 name: gpt_name(partition, scheme),
                 attributes: partition
                     .flags
@@ -137,7 +138,8 @@ fn gpt(parted: &Parted, scheme: &PartitionScheme, sector: u64, firmware: Firmwar
             }
         })
         .collect();
-    Gpt { disk: parted.name.clone(), first_lba: Mib(1).bytes().0 / sector, partitions }
+    let label = sfdisk::Label::Gpt { first_lba: Mib(1).bytes().0 / sector };
+    Table { disk: parted.name.clone(), label, partitions }
 }
 
 /// The type: as given, else by flag, else by what lies on it.

@@ -183,8 +183,8 @@ fn layout_steps(deployment: &Deployment, machine: &Machine, firmware: Firmware) 
             stage: Stage::Partition,
             what: format!(
                 "partition {} ({} partitions), make {} file systems",
-                disk.gpt.disk,
-                disk.gpt.partitions.len(),
+                disk.table.disk,
+                disk.table.partitions.len(),
                 disk.file_systems.len()
             ),
             action: Action::LayOut(disk),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bareon_host::{Script, sfdisk::Gpt};
+use bareon_host::{Script, sfdisk::Table};
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -224,13 +224,13 @@ fn laid_out(plan: &Plan) -> Vec<&LayOutDisk> {
 }
 
 /// A table lies within its disk, and its partitions beside each other.
-fn fits(gpt: &Gpt, machine: &Machine) {
-    let device = machine.device(&gpt.disk).expect("a disk of the machine");
+fn fits(table: &Table, machine: &Machine) {
+    let device = machine.device(&table.disk).expect("a disk of the machine");
     let (sector, size) = (device.sector_size().0, device.size().expect("a size").0);
     // 128 entries of 128 bytes and a header, at the beginning behind a protective MBR (UEFI 2.10, 5.3).
     let entries = 128 * 128 / sector;
     let (first, end) = (2 + entries, size / sector - entries - 1);
-    let mut parts: Vec<_> = gpt.partitions.iter().collect();
+    let mut parts: Vec<_> = table.partitions.iter().collect();
     parts.sort_by_key(|partition| partition.start);
     let mut free = first.max((1 << 20) / sector);
     for partition in parts {
@@ -239,8 +239,8 @@ fn fits(gpt: &Gpt, machine: &Machine) {
         assert!((partition.start * sector).is_multiple_of(1 << 20), "{partition:?}");
         free = partition.start + partition.size;
     }
-    let numbers: BTreeSet<_> = gpt.partitions.iter().map(|partition| partition.number).collect();
-    assert_eq!(numbers.len(), gpt.partitions.len());
+    let numbers: BTreeSet<_> = table.partitions.iter().map(|partition| partition.number).collect();
+    assert_eq!(numbers.len(), table.partitions.len());
     assert!(numbers.iter().all(|number| (1..=128).contains(number)));
 }
 
@@ -253,12 +253,12 @@ fn holds(plan: &Plan, machine: &Machine) {
         let mut made: BTreeMap<&str, usize> = BTreeMap::new();
         let laid_out = laid_out(plan);
         assert_eq!(laid_out.len(), disks.len(), "each disk once");
-        for LayOutDisk { gpt, file_systems, .. } in laid_out {
-            fits(gpt, machine);
+        for LayOutDisk { table, file_systems, .. } in laid_out {
+            fits(table, machine);
             let parts: Vec<_> =
-                gpt.partitions.iter().map(|part| partition_name(&gpt.disk, part.number)).collect();
+                table.partitions.iter().map(|part| partition_name(&table.disk, part.number)).collect();
             for fs in file_systems {
-                assert!(parts.contains(&fs.device), "{} is not of {}", fs.device, gpt.disk);
+                assert!(parts.contains(&fs.device), "{} is not of {}", fs.device, table.disk);
                 *made.entry(&fs.device).or_default() += 1;
             }
         }

@@ -13,7 +13,7 @@ use bareon_host::{
     lock::{self, LockError},
     mkfs::{self, FsType},
     partx,
-    sfdisk::{self, Gpt},
+    sfdisk::{self, Table},
     udevadm,
 };
 
@@ -31,7 +31,7 @@ const PAUSES: [Duration; 5] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayOutDisk {
     /// The table.
-    pub gpt: Gpt,
+    pub table: Table,
     /// Whether the kernel knows partitions of the disk, which it is to forget.
     pub has_partitions: bool,
     /// What is made on the partitions.
@@ -90,11 +90,11 @@ impl LayOutDisk {
     }
 
     fn forget(&self) -> Option<Cmd> {
-        self.has_partitions.then(|| partx::delete(&self.gpt.disk))
+        self.has_partitions.then(|| partx::delete(&self.table.disk))
     }
 
     fn table_commands(&self) -> [Cmd; 2] {
-        [sfdisk::write_gpt(&self.gpt), partx::add(&self.gpt.disk)]
+        [sfdisk::write(&self.table), partx::add(&self.table.disk)]
     }
 
     /// Writes the table and makes the file systems.
@@ -106,7 +106,7 @@ impl LayOutDisk {
     }
 
     fn run_patiently(&self, host: &dyn Runner, pauses: &[Duration]) -> Result<(), LayOutError> {
-        let disk = &self.gpt.disk;
+        let disk = &self.table.disk;
         let _lock = lock::exclusive(Path::new(disk))?;
         // Looked at when the plan was made; nobody may have come since.
         lock::free(Path::new(disk))?;
@@ -119,7 +119,7 @@ impl LayOutDisk {
         for command in self.table_commands() {
             host.run(&command)?;
         }
-        for partition in &self.gpt.partitions {
+        for partition in &self.table.partitions {
             let device = crate::objects::partition::partition_name(disk, partition.number);
             if !Path::new(&device).exists() {
                 return Err(LayOutError::NoNode { disk: disk.clone(), device });
@@ -141,7 +141,10 @@ pub fn settle() -> Cmd {
 mod tests {
     use std::fs;
 
-    use bareon_host::{Script, sfdisk::GptPartition};
+    use bareon_host::{
+        Script,
+        sfdisk::{Label, TablePartition},
+    };
 
     use super::*;
 
@@ -152,13 +155,14 @@ mod tests {
         if node {
             fs::write(format!("{disk}1"), "").unwrap();
         }
-        let partition = GptPartition {
+        let partition = TablePartition {
             number: 1,
             start: 2048,
             size: 2048,
-            type_guid: "0FC63DAF-8483-4772-8E79-3D69D8477DE4".into(),
+            kind: "0FC63DAF-8483-4772-8E79-3D69D8477DE4".into(),
             name: "/".into(),
             attributes: Vec::new(),
+            bootable: false,
         };
         let fs = MakeFs {
             device: format!("{disk}1"),
@@ -166,8 +170,8 @@ mod tests {
             label: "root".into(),
             options: vec!["-O".into(), "^64bit".into()],
         };
-        let gpt = Gpt { disk, first_lba: 2048, partitions: vec![partition] };
-        LayOutDisk { gpt, has_partitions: true, file_systems: vec![fs] }
+        let table = Table { disk, label: Label::Gpt { first_lba: 2048 }, partitions: vec![partition] };
+        LayOutDisk { table, has_partitions: true, file_systems: vec![fs] }
     }
 
     /// A host that expects the commands that the step shows, and answers each with success.

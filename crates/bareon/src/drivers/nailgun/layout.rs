@@ -317,6 +317,8 @@ impl Layout {
             fs_options: String::new(),
             fs_label: volume.label.text.clone().unwrap_or_default(),
             keep_data: false,
+            fstab_options: None,
+            not_in_fstab: false,
         });
     }
 

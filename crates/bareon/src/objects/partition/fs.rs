@@ -23,6 +23,12 @@ pub struct FileSystem {
     /// What lies on it stays.
     #[serde(default)]
     pub keep_data: bool,
+    /// The options in fstab; the usual ones where nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fstab_options: Option<String>,
+    /// Whether it is not entered in fstab, so that the installed system does not mount it by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_in_fstab: bool,
 }
 
 fn xfs() -> String {
