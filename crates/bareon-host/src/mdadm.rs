@@ -16,8 +16,8 @@ pub struct Create {
     /// Its spares.
     pub spares: Vec<String>,
     /// Whether it has a bitmap of regions that are being written, so that a member that was away is brought up
-    /// to date by those alone.
-    pub bitmap: bool,
+    /// to date by those alone. Nothing for a level without redundancy, for which mdadm takes no such option.
+    pub bitmap: Option<bool>,
     /// Whether its members are taken to be in step already, so that they are not synchronised first.
     pub assume_clean: bool,
 }
@@ -34,7 +34,9 @@ pub fn create(array: &Create) -> Cmd {
     if let Some(metadata) = &array.metadata {
         cmd = cmd.arg(format!("--metadata={metadata}"));
     }
-    cmd = cmd.arg(if array.bitmap { "--bitmap=internal" } else { "--bitmap=none" });
+    if let Some(bitmap) = array.bitmap {
+        cmd = cmd.arg(if bitmap { "--bitmap=internal" } else { "--bitmap=none" });
+    }
     if array.assume_clean {
         cmd = cmd.arg("--assume-clean");
     }
@@ -77,7 +79,7 @@ mod tests {
             metadata: Some("1.2".into()),
             members: ["/dev/sda3", "/dev/sdb3", "/dev/sdc3"].map(Into::into).to_vec(),
             spares: vec!["/dev/sdd3".into()],
-            bitmap: true,
+            bitmap: Some(true),
             assume_clean: false,
         };
         assert_eq!(
@@ -90,7 +92,7 @@ mod tests {
             metadata: None,
             members: array.members[..2].to_vec(),
             spares: Vec::new(),
-            bitmap: false,
+            bitmap: Some(false),
             assume_clean: true,
             ..array
         };

@@ -10,7 +10,7 @@ mod vg;
 
 pub use fs::FileSystem;
 pub use lv::LogicalVolume;
-pub use md::MultipleDevice;
+pub use md::{Level, MultipleDevice};
 pub use parted::{BIOS_BOOT_GUID, ESP_GUID, Label, Parted, Partition, PartitionType, partition_name};
 pub use pv::PhysicalVolume;
 pub use scheme::PartitionScheme;
