@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{
     DataDriver, Deployment, DriverError, Facts, Host, Mistakes, Registered,
-    nailgun::{Identity, configdrive, document, finish, layout::Boot, layout_of, schema},
+    nailgun::{Identity, configdrive, disks, document, finish, layout::Boot, layout_of, schema},
     place::Place,
 };
+use crate::hardware::Asked;
 
 /// The driver.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ impl DataDriver for Ironic {
             Some(base) if mistakes.is_empty() => Ok(finish(&base, layout, identity(document), facts)),
             _ => Err(mistakes),
         }
+    }
+
+    fn disks(&self, document: &Value, _facts: &Facts<'_>) -> Result<Vec<Asked>, Mistakes> {
+        disks(document)
     }
 }
 

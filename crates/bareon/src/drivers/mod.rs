@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    hardware::{BlockDevice, DiskMatch},
-    objects::{ConfigDriveScheme, Grub, ImageScheme, OperatingSystem, PartitionScheme},
+    hardware::{Asked, BlockDevice, Criterion, DiskMatch, Wanted},
+    objects::{ConfigDriveScheme, Grub, ImageScheme, OperatingSystem, PartitionScheme, partition::Parted},
 };
 
 pub use external::External;
@@ -133,6 +133,21 @@ pub trait DataDriver {
     /// # Errors
     /// With all mistakes of the document that were found.
     fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes>;
+
+    /// The disks that a document asks for, also where the machine has none that matches. A driver that names them
+    /// by their nodes need not say it itself.
+    ///
+    /// # Errors
+    /// When the document cannot be read that far.
+    fn disks(&self, document: &Value, facts: &Facts<'_>) -> Result<Vec<Asked>, Mistakes> {
+        let deployment = self.read(document, facts)?;
+        let asked = |(i, parted): (usize, &Parted)| Asked {
+            input_path: deployment.origins.of(&format!("/partition_scheme/parteds/{i}")),
+            wanted: Wanted::All(vec![Criterion::Name(parted.name.clone())]),
+            size: None,
+        };
+        Ok(deployment.partition_scheme.parteds.iter().enumerate().map(asked).collect())
+    }
 }
 
 impl<T: DataDriver + ?Sized> DataDriver for &T {
@@ -150,6 +165,10 @@ impl<T: DataDriver + ?Sized> DataDriver for &T {
 
     fn read(&self, document: &Value, facts: &Facts<'_>) -> Result<Deployment, Mistakes> {
         (**self).read(document, facts)
+    }
+
+    fn disks(&self, document: &Value, facts: &Facts<'_>) -> Result<Vec<Asked>, Mistakes> {
+        (**self).disks(document, facts)
     }
 }
 

@@ -4,6 +4,7 @@
 //! (`plan --hardware FILE`), so these values carry all that a plan needs to know.
 
 pub mod content;
+pub mod criterion;
 pub mod identity;
 pub mod machine;
 pub mod matching;
@@ -22,9 +23,10 @@ use crate::objects::Bytes;
 use content::Content;
 use usage::Use;
 
+pub use criterion::{Comparison, Criterion};
 pub use identity::Identity;
 pub use machine::{Machine, MachineError};
-pub use matching::{DiskMatch, Found, MatchedBy, NoMatch, Wanted, find_disk};
+pub use matching::{Asked, DiskMatch, Found, MatchedBy, NoMatch, Wanted, find_disk};
 pub use stack::Stack;
 
 /// The size of a sector where nothing says another, and in which the kernel counts everywhere.
@@ -59,6 +61,9 @@ pub struct BlockDevice {
     /// The arrays and groups that lie on it, where that was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<Stack>,
+    /// The disk that this is one path to, where it has several (dm-multipath): that one is used, and never this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_to: Option<String>,
     /// By what its machine was booted, where that was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<BootedBy>,

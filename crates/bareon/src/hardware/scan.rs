@@ -82,9 +82,19 @@ fn describe(name: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
             "removable": text(dir, "removable"),
             "state": text(dir, "device/state"),
             "timeout": text(dir, "device/timeout"),
+            "rotational": text(dir, "queue/rotational"),
+            "scsi": scsi_address(dir),
         },
     });
     serde_json::from_value(described).ok()
+}
+
+/// `host:channel:target:lun` of a SCSI disk: the name of the device that the disk belongs to.
+fn scsi_address(dir: &Path) -> Option<String> {
+    let device = fs::read_link(dir.join("device")).ok()?;
+    let name = device.file_name()?.to_str()?.to_owned();
+    let numbers = name.split(':').filter(|part| part.parse::<u64>().is_ok()).count();
+    (numbers == 4 && name.split(':').count() == 4).then_some(name)
 }
 
 #[cfg(test)]

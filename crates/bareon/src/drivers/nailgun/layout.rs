@@ -14,7 +14,7 @@ use crate::{
         Origins,
         mistake::{Mistake, Mistakes},
     },
-    hardware::{BlockDevice, DiskMatch, Wanted, find_disk},
+    hardware::{Asked, BlockDevice, DiskMatch, Wanted, find_disk},
     objects::{
         Mib, PartitionScheme,
         partition::{
@@ -115,10 +115,10 @@ pub fn build(spaces: &Spaces, options: &Options<'_>, mistakes: &mut Mistakes) ->
     let mut journals = Journals::new(&spaces.disks);
     let mut taken: Vec<(&str, &Disk)> = Vec::new();
     for disk in used {
-        let wanted = Wanted { id: &disk.id, name: &disk.name, extra: &disk.extra };
-        let device = match find_disk(&wanted, options.devices) {
+        let asked = asked(disk);
+        let device = match find_disk(&asked.wanted, options.devices) {
             Ok(found) => {
-                layout.note_match(DiskMatch::new(&found, &wanted, Mib(disk.size), &disk.path));
+                layout.note_match(DiskMatch::new(&found, &asked));
                 found.disk.device.as_str()
             }
             Err(error) => {
@@ -151,6 +151,17 @@ pub fn build(spaces: &Spaces, options: &Options<'_>, mistakes: &mut Mistakes) ->
     }
     super::keep::pass_on(&mut layout.scheme);
     layout
+}
+
+/// The disks that the document asks for.
+pub fn disks(spaces: &Spaces) -> Vec<Asked> {
+    spaces.disks.iter().filter(|disk| is_used(disk)).map(asked).collect()
+}
+
+fn asked(disk: &Disk) -> Asked {
+    let (id, name, extra) = (disk.id.clone(), disk.name.clone(), disk.extra.clone());
+    let wanted = Wanted::Links { id, name, extra };
+    Asked { input_path: disk.path.clone(), wanted, size: Some(Mib(disk.size).bytes()) }
 }
 
 /// Whether a disk is used at all: callers list `/boot` on disks that nothing else lies on.

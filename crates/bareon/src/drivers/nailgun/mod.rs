@@ -24,7 +24,10 @@ use serde_json::Value;
 use super::{
     DataDriver, Deployment, DriverError, Facts, Host, Mistake, Mistakes, Registered, place::Place, types,
 };
-use crate::objects::{ConfigDriveScheme, PartitionScheme};
+use crate::{
+    hardware::Asked,
+    objects::{ConfigDriveScheme, PartitionScheme},
+};
 use document::Base;
 use layout::{Boot, ConfigDrivePlace, Layout, Options};
 use metadata::Metadata;
@@ -60,6 +63,26 @@ impl DataDriver for Nailgun {
             _ => Err(mistakes),
         }
     }
+
+    fn disks(&self, document: &Value, _facts: &Facts<'_>) -> Result<Vec<Asked>, Mistakes> {
+        disks(document)
+    }
+}
+
+/// The disks of `ks_spaces`.
+///
+/// # Errors
+/// When there is no such list, or a mistake in it leaves no disk.
+pub fn disks(document: &Value) -> Result<Vec<Asked>, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let remedy = "write the layout of the disks, as `bareon-provision schema` tells";
+    let pm_data = Place::root(document)
+        .need_object("ks_meta", remedy, &mut mistakes)
+        .and_then(|ks_meta| ks_meta.need_object("pm_data", remedy, &mut mistakes));
+    let place = pm_data.and_then(|pm_data| pm_data.need("ks_spaces", remedy, &mut mistakes));
+    let spaces = place.map(|place| Spaces::read(&place, &mut mistakes)).unwrap_or_default();
+    let disks = layout::disks(&spaces);
+    if disks.is_empty() && !mistakes.is_empty() { Err(mistakes) } else { Ok(disks) }
 }
 
 /// Who the machine is, and what it is told by its config drive.
