@@ -302,6 +302,43 @@ pub enum ImageError {
     },
 }
 
+impl ImageError {
+    /// Whether another copy of the image may do: what failed is where it came from, not its target.
+    pub const fn is_of_source(&self) -> bool {
+        match self {
+            Self::BadUri { .. }
+            | Self::Scheme { .. }
+            | Self::Read { .. }
+            | Self::Client { .. }
+            | Self::Certificate { .. }
+            | Self::Status { .. }
+            | Self::Redirect { .. }
+            | Self::GaveUp { .. }
+            | Self::NoResume { .. }
+            | Self::Page { .. }
+            | Self::Large { .. }
+            | Self::NotPacked { .. }
+            | Self::Packed { .. }
+            | Self::Truncated { .. }
+            | Self::Corrupt { .. }
+            | Self::Empty { .. }
+            | Self::Size { .. }
+            | Self::Digest { .. } => true,
+            Self::UnknownContainer { .. }
+            | Self::BadDigest { .. }
+            | Self::CaFile { .. }
+            | Self::Open { .. }
+            | Self::Busy { .. }
+            | Self::Kind { .. }
+            | Self::NoRoom { .. }
+            | Self::Write { .. }
+            | Self::Flush { .. }
+            | Self::Cancelled
+            | Self::Internal { .. } => false,
+        }
+    }
+}
+
 const REMEDY: &str = "upload image and metadata together";
 
 fn advice(status: u16) -> &'static str {

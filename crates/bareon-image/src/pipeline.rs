@@ -131,6 +131,7 @@ fn transfer(
     }
     target.commit()?;
     Ok(Written {
+        uri,
         raw_bytes: found.raw_bytes,
         container_bytes: found.fetched.bytes,
         md5: found.md5,

@@ -84,6 +84,8 @@ pub enum TargetState {
 /// An image that stands on its target, whole and flushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// Where it was fetched from, without what nobody may read in a log.
+    pub uri: String,
     /// The size of the unpacked data, in bytes.
     pub raw_bytes: u64,
     /// The size of the file as it was fetched, in bytes.

@@ -160,11 +160,11 @@ fn write_image(
     }
     let progress = context.bars.image(shown(uri).rsplit('/').next().unwrap_or(uri), image.request.size);
     let written = image.run(host, options, &progress)?;
-    let Written { raw_bytes, md5, sha256, elapsed, .. } = written;
+    let Written { uri, raw_bytes, md5, sha256, elapsed, .. } = written;
     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     tracing::info!("wrote {raw_bytes} bytes to {} in {ms} ms, sha256 {sha256}", image.device());
     context.report.image(report::Image {
-        uri: shown(uri),
+        uri,
         target: image.device(),
         bytes: raw_bytes,
         md5,

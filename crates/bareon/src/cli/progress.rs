@@ -135,7 +135,9 @@ impl Image {
 impl bareon_image::Progress for Image {
     fn started(&self, raw_total: Option<u64>, container_total: Option<u64>) {
         let mut told = self.told();
-        told.total = raw_total.or(told.total);
+        // It starts again where the image is fetched from the next mirror.
+        told.total = raw_total.or(told.total.filter(|_| !told.fetched));
+        told.tenth = 0;
         told.fetched = told.total.is_none() && container_total.is_some();
         told.total = told.total.or(container_total);
         let Some(total) = told.total else { return };

@@ -16,6 +16,21 @@ pub struct ConfigDriveScheme {
     pub template_names: TemplateNames,
     /// The variables of the templates: `common`, `puppet`, `mcollective`.
     pub template_data: Map<String, Value>,
+    /// What is written as it stands, in place of what templates give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<CloudInit>,
+}
+
+/// What cloud-init is told, as data.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloudInit {
+    /// The cloud-config.
+    pub user_data: Map<String, Value>,
+    /// `local-hostname` and more; an `instance-id` is added where it has none.
+    pub meta_data: Map<String, Value>,
+    /// The network-config; nothing: cloud-init's own choice, DHCP on the first interface.
+    pub network_config: Option<Map<String, Value>>,
 }
 
 /// Template file names to try, by kind.

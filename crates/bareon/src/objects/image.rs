@@ -12,6 +12,9 @@ pub type ImageScheme = Vec<Image>;
 pub struct Image {
     /// Where it is fetched from.
     pub uri: String,
+    /// Where else it lies: each is tried in turn when the one before could not be fetched or was not the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
     /// The block device that it is written to.
     pub target_device: String,
     /// The file system within.

@@ -11,7 +11,7 @@ pub mod os;
 pub mod partition;
 pub mod size;
 
-pub use configdrive::ConfigDriveScheme;
+pub use configdrive::{CloudInit, ConfigDriveScheme};
 pub use grub::Grub;
 pub use image::{Image, ImageScheme};
 pub use os::OperatingSystem;

@@ -18,12 +18,13 @@ pub(super) fn steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
     let partition = |target: &Path| {
         deployment.partition_scheme.partitions().find(|partition| Path::new(&partition.name) == target)
     };
-    let write = |request: Request, grow, if_there| Step {
+    let write = |request: Request, mirrors: &[String], grow, if_there| Step {
         stage: Stage::CopyImage,
         what: format!("write {} to {}", shown(&request.uri), request.target.display()),
         action: Action::WriteImage(WriteImage {
             place: partition(&request.target).map(Place::of),
             request,
+            mirrors: mirrors.to_vec(),
             grow,
             mount_point: mount_point.clone(),
             if_there,
@@ -32,7 +33,10 @@ pub(super) fn steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
     let mut steps: Vec<_> = deployment
         .image_scheme
         .iter()
-        .filter_map(|image| Some(write(request(image)?, image.format.parse::<FsType>().ok(), false)))
+        .filter_map(|image| {
+            let grow = image.format.parse::<FsType>().ok();
+            Some(write(request(image)?, &image.mirrors, grow, false))
+        })
         .collect();
     // A format without a config drive may still have a ready-made one written; none that is left over.
     let wanted = deployment.configdrive.is_some() || !options.prepare_configdrive;
@@ -46,7 +50,7 @@ pub(super) fn steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
             sha256: None,
             container_sha256: None,
         };
-        steps.push(write(request, None, true));
+        steps.push(write(request, &[], None, true));
     }
     steps
 }

@@ -17,13 +17,18 @@ use super::{
     mounted::{MountError, Mounted},
     place::{Elsewhere, Place},
 };
-use crate::hardware::usage::Kernel;
+use crate::{chain::chain, hardware::usage::Kernel};
+
+/// How often a failed request is tried again while there is another mirror to ask.
+const MIRRORED_RETRIES: u32 = 3;
 
 /// An image that is written.
 #[derive(Debug, Clone)]
 pub struct WriteImage {
     /// What is fetched, what is expected of it, where it goes.
     pub request: Request,
+    /// Where else it is fetched from when the request's own address has no such image.
+    pub mirrors: Vec<String>,
     /// Where the target lies by the layout; nothing for what is no partition.
     pub place: Option<Place>,
     /// The file system that the input says is within; nothing for an image that stays as it is.
@@ -98,11 +103,31 @@ impl WriteImage {
         if let Some(place) = self.place {
             place.check(&self.device(), &Kernel::default())?;
         }
-        let written = bareon_image::write(&self.request, options, progress)?;
+        let written = self.write(options, progress)?;
         if self.grow.is_some() {
             self.grow(host)?;
         }
         Ok(written)
+    }
+
+    /// Writes the image from the first of its addresses that gives it. Each begins anew at the target's first
+    /// byte, so that nothing of a failed one is left.
+    fn write(&self, options: &Options, progress: &dyn Progress) -> Result<Written, WriteError> {
+        let mut impatient = options.clone();
+        let retries = impatient.http.max_retries;
+        impatient.http.max_retries =
+            if retries == 0 { MIRRORED_RETRIES } else { retries.min(MIRRORED_RETRIES) };
+        let mut request = self.request.clone();
+        for next in &self.mirrors {
+            match bareon_image::write(&request, &impatient, progress) {
+                Err(error) if error.error.is_of_source() => {
+                    tracing::warn!("trying the mirror {} next: {}", bareon_image::shown(next), chain(&error));
+                    request.uri.clone_from(next);
+                }
+                done => return done,
+            }
+        }
+        bareon_image::write(&request, options, progress)
     }
 
     fn grow(&self, host: &dyn Runner) -> Result<(), CopyImageError> {
@@ -179,6 +204,30 @@ mod tests {
         assert!(error.contains("`wipefs /dev/no1`"), "{error}");
     }
 
+    #[test]
+    fn each_mirror_is_asked_until_one_has_the_image() {
+        let tmp = tempfile::tempdir().unwrap();
+        let [good, bad, target] = ["good", "bad", "target"].map(|name| tmp.path().join(name));
+        std::fs::write(&good, [7; 3000]).unwrap();
+        std::fs::write(&bad, [8; 3000]).unwrap();
+        std::fs::write(&target, [9; 4096]).unwrap();
+        let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let (_other, mut write) = grown("ext4");
+        write.request.uri = "/nowhere/image".into();
+        write.request.target.clone_from(&target);
+        write.request.md5 = Some("c9b1bae2bf93c8b9b87b914640dc969c".into());
+        write.mirrors = vec![text(&bad), text(&good), "/never/asked".into()];
+        let written = write.write(&Options::default(), &bareon_image::Silent).unwrap();
+        assert_eq!((written.uri, written.raw_bytes), (text(&good), 3000));
+        assert_eq!(std::fs::read(&target).unwrap()[..3000], [7; 3000]);
+        write.mirrors = vec![text(&bad), "/nor/here".into()];
+        let error = write.write(&Options::default(), &bareon_image::Silent).unwrap_err();
+        assert!(error.to_string().contains("/nor/here"), "{error}");
+        write.request.target = tmp.path().join("no target");
+        let error = write.write(&Options::default(), &bareon_image::Silent).unwrap_err();
+        assert!(error.to_string().contains("no target"), "{error}");
+    }
+
     /// An image for a device that does not exist, whose file system is to be grown.
     fn grown(fs: &str) -> (tempfile::TempDir, WriteImage) {
         let tmp = tempfile::tempdir().unwrap();
@@ -193,6 +242,6 @@ mod tests {
         };
         let grow = Some(fs.parse().unwrap());
         let mount_point = tmp.path().into();
-        (tmp, WriteImage { request, place: None, grow, mount_point, if_there: false })
+        (tmp, WriteImage { request, mirrors: Vec::new(), place: None, grow, mount_point, if_there: false })
     }
 }

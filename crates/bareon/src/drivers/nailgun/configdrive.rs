@@ -108,7 +108,7 @@ pub fn scheme(
     template_data.insert("common".into(), common(root, ks_meta, host, mistakes));
     template_data.insert("puppet".into(), puppet(ks_meta, mistakes));
     template_data.insert("mcollective".into(), mcollective(ks_meta, mistakes));
-    ConfigDriveScheme { profile: profile.into(), templates, template_names, template_data }
+    ConfigDriveScheme { profile: profile.into(), templates, template_names, template_data, ready: None }
 }
 
 fn templates(ks_meta: &Place<'_>, mistakes: &mut Mistakes) -> Map<String, Value> {

@@ -72,6 +72,7 @@ impl Metadata {
         let text = |key: &str| get(key).and_then(|sum| odd(key, sum, sum.as_str().map(str::to_owned)));
         Image {
             uri: source.uri.clone(),
+            mirrors: Vec::new(),
             target_device,
             format: source.format.clone(),
             container: source.container.clone(),

@@ -145,14 +145,13 @@ impl Checks<'_> {
                     "repack the image",
                 );
             }
-            if let Err(error) = bareon_image::check_uri(&image.uri) {
-                self.refuse(
-                    &[Stage::CopyImage],
-                    &format!("{path}/uri"),
-                    &image.uri,
-                    &error.to_string(),
-                    "serve the image so",
-                );
+            let mirrors = image.mirrors.iter().enumerate();
+            let mirrors = mirrors.map(|(j, mirror)| (format!("{path}/mirrors/{j}"), mirror));
+            for (path, uri) in [(format!("{path}/uri"), &image.uri)].into_iter().chain(mirrors) {
+                if let Err(error) = bareon_image::check_uri(uri) {
+                    let problem = error.to_string();
+                    self.refuse(&[Stage::CopyImage], &path, uri, &problem, "serve the image so");
+                }
             }
             let made = partition.is_some()
                 || scheme.mds.iter().any(|md| &md.name == target)

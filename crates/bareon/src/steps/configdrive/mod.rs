@@ -17,12 +17,13 @@ mod templates;
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 pub use error::ConfigDriveError;
 pub use iso::{check, commands, staging, write};
 
-use crate::objects::ConfigDriveScheme;
+use crate::objects::{CloudInit, ConfigDriveScheme};
+use jinja::json::{self, Style};
 
 /// The files of a config drive.
 ///
@@ -56,6 +57,9 @@ impl std::fmt::Debug for Rendered {
 /// A kind of which no template exists, a template that cannot be read or rendered, network data
 /// that is no network data.
 pub fn render(scheme: &ConfigDriveScheme, template_dir: &Path) -> Result<Rendered, ConfigDriveError> {
+    if let Some(ready) = &scheme.ready {
+        return Ok(written_out(ready));
+    }
     let names = &scheme.template_names;
     let data = templates::context(scheme);
     let part = |kind, names| templates::render(kind, names, template_dir, &data);
@@ -73,6 +77,25 @@ pub fn render(scheme: &ConfigDriveScheme, template_dir: &Path) -> Result<Rendere
     })
 }
 
+/// The files of what needs no templates.
+fn written_out(ready: &CloudInit) -> Rendered {
+    let mut meta_data = ready.meta_data.clone();
+    let name = meta_data.get("local-hostname").and_then(Value::as_str).unwrap_or_default();
+    let id = templates::id_of(&[name]);
+    meta_data.entry("instance-id").or_insert_with(|| id.into());
+    Rendered {
+        user_data: format!("#cloud-config\n{}", yaml(&ready.user_data)),
+        meta_data: yaml(&meta_data),
+        network_config: ready.network_config.as_ref().map(yaml),
+    }
+}
+
+/// A YAML document with a line for each key, so that a person can read it on the drive.
+fn yaml(map: &Map<String, Value>) -> String {
+    let one_line = |value: &Value| json::write(value, Style { indent: None, html_safe: false });
+    map.iter().map(|(key, value)| format!("{}: {}\n", one_line(&json!(key)), one_line(value))).collect()
+}
+
 /// `meta_data`, with an `instance-id` where a site's template gives none.
 fn with_instance_id(mut meta_data: String, id: &str) -> String {
     if !meta_data.contains("instance-id") && !meta_data.trim_start().starts_with('{') {
@@ -84,4 +107,35 @@ fn with_instance_id(mut meta_data: String, id: &str) -> String {
         meta_data.push('\n');
     }
     meta_data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ready_needs_no_templates() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        let mut ready = CloudInit {
+            user_data: map(json!({"hostname": "n: 1", "users": [{"name": "a"}]})),
+            meta_data: map(json!({"local-hostname": "n"})),
+            network_config: Some(map(json!({"version": 2, "ethernets": {"eth0": {"dhcp4": true}}}))),
+        };
+        let render = |ready: &CloudInit| {
+            let scheme = ConfigDriveScheme { ready: Some(ready.clone()), ..ConfigDriveScheme::default() };
+            render(&scheme, Path::new("/nonexistent")).unwrap()
+        };
+        let rendered = render(&ready);
+        assert_eq!(
+            rendered.user_data,
+            "#cloud-config\n\"hostname\": \"n: 1\"\n\"users\": [{\"name\": \"a\"}]\n"
+        );
+        let network = "\"version\": 2\n\"ethernets\": {\"eth0\": {\"dhcp4\": true}}\n";
+        assert_eq!(rendered.network_config.as_deref(), Some(network));
+        let read: Value = crate::input::parse(&rendered.meta_data).unwrap();
+        assert_eq!(read["local-hostname"], json!("n"));
+        assert_eq!(read["instance-id"].as_str().map(str::len), Some(36));
+        ready.meta_data.insert("instance-id".into(), json!("mine"));
+        assert!(render(&ready).meta_data.contains("mine"));
+    }
 }

@@ -46,10 +46,15 @@ pub fn context(scheme: &ConfigDriveScheme) -> Map<String, Value> {
 /// The name under which cloud-init knows this installation: a UUID that is the same for the same
 /// host name and admin interface, so that a second run makes the same drive.
 pub fn instance_id(scheme: &ConfigDriveScheme) -> String {
-    let mut hash = Sha256::new_with_prefix("bareon instance-id");
     let common = scheme.template_data.get("common");
-    for key in ["hostname", "fqdn", "admin_mac"] {
-        let value = common.and_then(|common| common.get(key)).and_then(Value::as_str).unwrap_or_default();
+    let value = |key| common.and_then(|common| common.get(key)).and_then(Value::as_str).unwrap_or_default();
+    id_of(&["hostname", "fqdn", "admin_mac"].map(value))
+}
+
+/// A UUID made of these texts, whatever the case of their letters.
+pub fn id_of(texts: &[&str]) -> String {
+    let mut hash = Sha256::new_with_prefix("bareon instance-id");
+    for value in texts {
         hash.update([0]);
         hash.update(value.to_ascii_lowercase());
     }
