@@ -1,5 +1,5 @@
 //! Config drives as other programs see them: cloud-init, Python's mail and YAML readers, blkid,
-//! and xorriso reading back what it, or genisoimage, wrote.
+//! xorriso reading back what it, or genisoimage, wrote, and dosfstools and mtools what we wrote.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,7 +12,7 @@ use std::{
 
 use bareon::{
     objects::{Bytes, ConfigDriveScheme},
-    steps::configdrive::{self, ConfigDriveError, Rendered},
+    steps::configdrive::{self, ConfigDriveError, Format, Rendered},
 };
 use bareon_host::{Cmd, CommandError, Output, Runner, System, Tool};
 use serde_json::{Value, json};
@@ -264,7 +264,7 @@ fn a_drive_is_found_by_its_label_and_holds_its_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config-drive.img");
         fs::write(&path, "what was there before").unwrap();
-        configdrive::write(&Only(tool), &rendered, &path, dir.path(), Bytes(20 * MIB)).unwrap();
+        configdrive::write(&Only(tool), &rendered, &path, dir.path(), Bytes(20 * MIB), Format::Iso).unwrap();
         assert!(configdrive::check(&path, Bytes(20 * MIB)).unwrap() < Bytes(MIB));
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["config-drive.img"], "{program} left something");
@@ -288,6 +288,46 @@ fn a_drive_is_found_by_its_label_and_holds_its_files() {
 }
 
 #[test]
+fn a_drive_for_large_sectors_is_sound_for_others_too() {
+    let rendered = render("debian", |_| {});
+    for sector in [512, 4096] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config-drive.img");
+        let format = Format::Vfat(sector);
+        configdrive::write(&Only(Tool::Mkswap), &rendered, &path, dir.path(), Bytes(20 * MIB), format)
+            .unwrap();
+        configdrive::check_sectors(&path, Bytes(sector.into())).unwrap();
+        let image = path.to_str().unwrap();
+
+        match ask("blkid", &["-p", "-o", "export", image], "") {
+            Some((_, export)) => {
+                assert!(export.contains("\nLABEL=cidata\n") && export.contains("\nTYPE=vfat\n"), "{export}");
+            }
+            None => skipped("find a config drive for large sectors", "util-linux"),
+        }
+        match ask("fsck.vfat", &["-n", "-v", image], "") {
+            Some((fine, text)) => {
+                assert!(fine && text.contains(&format!("{sector} bytes per logical sector")), "{text}");
+            }
+            None => skipped("check a config drive for large sectors", "dosfstools"),
+        }
+        if ask("mtype", &["-V"], "").is_none() {
+            skipped("read a config drive for large sectors back", "mtools");
+            continue;
+        }
+        let network = rendered.network_config.clone().unwrap();
+        for (name, want) in [
+            ("user-data", &rendered.user_data),
+            ("meta-data", &rendered.meta_data),
+            ("network-config", &network),
+        ] {
+            let (fine, text) = ask("mtype", &["-i", image, &format!("::{name}")], "").unwrap();
+            assert!(fine && text == *want, "{name}: {text}");
+        }
+    }
+}
+
+#[test]
 fn the_same_input_makes_the_same_bytes() {
     if !System::default().has(Tool::Xorriso) {
         return skipped("make a config drive twice", "xorriso");
@@ -296,7 +336,8 @@ fn the_same_input_makes_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("drive");
         let rendered = render("debian", |_| {});
-        configdrive::write(&Only(Tool::Xorriso), &rendered, &path, dir.path(), Bytes(20 * MIB)).unwrap();
+        configdrive::write(&Only(Tool::Xorriso), &rendered, &path, dir.path(), Bytes(20 * MIB), Format::Iso)
+            .unwrap();
         fs::read(&path).unwrap()
     };
     assert!(make() == make(), "two drives of the same input differ");
@@ -314,10 +355,11 @@ fn what_a_killed_run_left_is_replaced_and_a_failure_leaves_nothing_new() {
     fs::write(staging.join("tree/user-data"), "half").unwrap();
     fs::write(staging.join("drive.unfinished"), "half").unwrap();
     let bare = render("debian", |data| *data = json!({}));
-    configdrive::write(&System::default(), &bare, &path, dir.path(), Bytes(20 * MIB)).unwrap();
+    configdrive::write(&System::default(), &bare, &path, dir.path(), Bytes(20 * MIB), Format::Iso).unwrap();
     let before = fs::read(&path).unwrap();
 
-    let error = configdrive::write(&System::default(), &bare, &path, dir.path(), Bytes(1000)).unwrap_err();
+    let error = configdrive::write(&System::default(), &bare, &path, dir.path(), Bytes(1000), Format::Iso)
+        .unwrap_err();
     assert!(matches!(error, ConfigDriveError::TooLarge { .. }), "{error}");
     assert_eq!(fs::read(&path).unwrap(), before);
     let left = fs::read_dir(dir.path()).unwrap().count();
@@ -325,7 +367,8 @@ fn what_a_killed_run_left_is_replaced_and_a_failure_leaves_nothing_new() {
 
     fs::create_dir(&staging).unwrap();
     fs::write(staging.join("somebody's"), "file").unwrap();
-    let error = configdrive::write(&System::default(), &bare, &path, dir.path(), Bytes(MIB)).unwrap_err();
+    let error = configdrive::write(&System::default(), &bare, &path, dir.path(), Bytes(MIB), Format::Iso)
+        .unwrap_err();
     assert!(error.to_string().starts_with("removing what an earlier run left"), "{error}");
     assert!(staging.join("somebody's").exists());
 }

@@ -129,8 +129,8 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
                 settled?;
             }
         },
-        Action::MakeConfigDrive(MakeConfigDrive { rendered, path, tmp_path, max, .. }) => {
-            configdrive::write(host, rendered, path, tmp_path, *max)?;
+        Action::MakeConfigDrive(MakeConfigDrive { rendered, path, tmp_path, max, format, .. }) => {
+            configdrive::write(host, rendered, path, tmp_path, *max, *format)?;
         }
         Action::WriteImage(image) => write_image(image, host, images, context)?,
         Action::InstallBoot(install) => {

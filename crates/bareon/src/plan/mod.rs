@@ -132,7 +132,7 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
     if !deployment.skip_partitioning {
         steps.extend(layout_steps(&deployment, machine, firmware));
     }
-    let (drive, drive_refusals) = drive::step(&deployment, options, host);
+    let (drive, drive_refusals) = drive::step(&deployment, machine, options, host);
     steps.extend(drive);
     steps.extend(images::steps(&deployment, options));
     steps.extend(boot::install(&deployment, machine, options, firmware).map(|install| Step {

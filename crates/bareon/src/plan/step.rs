@@ -10,7 +10,7 @@ use crate::{
     objects::Bytes,
     steps::{
         bootloader::{self, Boot, Family},
-        configdrive::Rendered,
+        configdrive::{Format, Rendered},
         copyimage::WriteImage,
         partitioning::{self, LayOutDisk},
         place::Place,
@@ -54,7 +54,9 @@ pub struct MakeConfigDrive {
     pub tmp_path: PathBuf,
     /// How large it may be: as its partition.
     pub max: Bytes,
-    /// What makes it.
+    /// What kind of file system it is.
+    pub format: Format,
+    /// What makes it; nothing where that is done in memory.
     pub commands: Vec<Cmd>,
 }
 

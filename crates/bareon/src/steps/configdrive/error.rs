@@ -88,4 +88,23 @@ pub enum ConfigDriveError {
         /// The partition's size.
         max: Bytes,
     },
+    /// Nothing that cloud-init reads can be mounted from a disk with such sectors.
+    #[error("no config drive can be mounted from a disk with sectors of {} bytes; lay it on another disk", .sector.0)]
+    Sectors {
+        /// The disk's logical sectors.
+        sector: Bytes,
+    },
+    /// It has smaller blocks than the disk's sectors.
+    #[error(
+        "the config drive {} is {format}, which cannot be mounted from a disk with sectors of {} bytes; make one with \
+         `mkfs.vfat -S {} -n cidata`, or set prepare_configdrive=true", .path.display(), .sector.0, .sector.0
+    )]
+    OtherSectors {
+        /// The image.
+        path: PathBuf,
+        /// What it is.
+        format: &'static str,
+        /// The disk's logical sectors.
+        sector: Bytes,
+    },
 }

@@ -1,4 +1,4 @@
-//! The config drive as a file: an ISO 9660 image labelled `cidata`.
+//! The config drive as a file: an image labelled `cidata`, ISO 9660 by `xorriso(1)` unless it is to be FAT.
 //!
 //! The files hold passwords. They are laid out in a folder that only root can enter, the image is
 //! made there too, and then put into its place for root alone: at `config_drive_path` there is
@@ -8,7 +8,7 @@
 use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -16,7 +16,7 @@ use std::{
 
 use bareon_host::{Cmd, Runner, xorriso};
 
-use super::{ConfigDriveError, Rendered};
+use super::{ConfigDriveError, Format, Rendered, vfat};
 use crate::{objects::Bytes, steps::folder};
 
 /// The volume label by which cloud-init finds its data source `NoCloud`.
@@ -30,7 +30,7 @@ const EPOCH: u64 = 946_684_800;
 const UNFINISHED: &str = "unfinished";
 
 /// All files that a drive may have.
-const FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
+pub(super) const FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
 
 /// The folder in `tmp` where the drive's files are laid out.
 pub fn staging(tmp: &Path) -> PathBuf {
@@ -47,9 +47,15 @@ fn made_in(staging: &Path, path: &Path) -> PathBuf {
     staging.join(unfinished(Path::new(path.file_name().unwrap_or_default())))
 }
 
-/// The commands that make the image of the files in `staging`, which is then moved to `path`.
-pub fn commands(host: &dyn Runner, path: &Path, staging: &Path) -> Vec<Cmd> {
-    vec![xorriso::mkisofs(xorriso::maker(host), LABEL, EPOCH, &tree(staging), &made_in(staging, path))]
+/// The commands that make the image of the files in `staging`, which is then moved to `path`; none for FAT.
+pub fn commands(host: &dyn Runner, path: &Path, staging: &Path, format: Format) -> Vec<Cmd> {
+    match format {
+        Format::Iso => {
+            let made = made_in(staging, path);
+            vec![xorriso::mkisofs(xorriso::maker(host), LABEL, EPOCH, &tree(staging), &made)]
+        }
+        Format::Vfat(_) => Vec::new(),
+    }
 }
 
 /// Makes the image `path` of `rendered`, over one that is there; `tmp` is the folder for what is
@@ -64,10 +70,11 @@ pub fn write(
     path: &Path,
     tmp: &Path,
     max: Bytes,
+    format: Format,
 ) -> Result<(), ConfigDriveError> {
     let staging = staging(tmp);
     clear(&staging)?;
-    let made = make(host, rendered, path, &staging, max);
+    let made = make(host, rendered, path, &staging, max, format);
     let cleared = clear(&staging);
     match (made, cleared) {
         (Err(error), Err(later)) => {
@@ -101,18 +108,52 @@ pub fn check(path: &Path, max: Bytes) -> Result<Bytes, ConfigDriveError> {
     Ok(size)
 }
 
+/// Looks whether the ready-made drive `path` can be mounted from a disk with logical sectors of `sector`: a file
+/// system that is neither ISO 9660 nor FAT is somebody's own affair.
+///
+/// # Errors
+/// When its blocks are smaller than that, or it cannot be read.
+pub fn check_sectors(path: &Path, sector: Bytes) -> Result<(), ConfigDriveError> {
+    /// Where ISO 9660 has its first descriptor, with `CD001` from its second byte on (ECMA-119, 6.2.1 and 8.1).
+    const DESCRIPTOR: usize = 32768;
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(DESCRIPTOR as u64 + 6).read_to_end(&mut head))
+        .map_err(failed("reading the config drive", path))?;
+    let at = |from: usize, to: usize| head.get(from..to).unwrap_or_default();
+    let fat = (at(54, 57) == b"FAT" || at(82, 85) == b"FAT") && at(510, 512) == [0x55, 0xAA];
+    let fat_sector = at(11, 13).try_into().map_or(0, u16::from_le_bytes);
+    let format =
+        if at(DESCRIPTOR + 1, DESCRIPTOR + 6) == b"CD001" && Format::on(sector).ok() != Some(Format::Iso) {
+            "ISO 9660"
+        } else if fat && u64::from(fat_sector) < sector.0 {
+            "FAT with smaller sectors"
+        } else {
+            return Ok(());
+        };
+    Err(ConfigDriveError::OtherSectors { path: path.into(), format, sector })
+}
+
 fn make(
     host: &dyn Runner,
     rendered: &Rendered,
     path: &Path,
     staging: &Path,
     max: Bytes,
+    format: Format,
 ) -> Result<(), ConfigDriveError> {
-    lay_out(rendered, staging)?;
-    for cmd in commands(host, path, staging) {
+    make_folder(staging)?;
+    let made = made_in(staging, path);
+    match format {
+        Format::Iso => lay_out(rendered, staging)?,
+        Format::Vfat(sector) => {
+            let written = vfat::image(rendered, sector).and_then(|image| write_new(&made, &image).map(drop));
+            written.map_err(failed("making the config drive's image", &made))?;
+        }
+    }
+    for cmd in commands(host, path, staging, format) {
         host.run(&cmd)?;
     }
-    let made = made_in(staging, path);
     check(&made, max)?;
     fs::set_permissions(&made, Permissions::from_mode(0o600)).map_err(failed("protecting", &made))?;
     match fs::rename(&made, path) {
@@ -144,28 +185,26 @@ fn copy(made: &Path, path: &Path) -> io::Result<()> {
 
 fn lay_out(rendered: &Rendered, staging: &Path) -> Result<(), ConfigDriveError> {
     let tree = tree(staging);
-    for dir in [staging, &tree] {
-        DirBuilder::new().mode(0o700).create(dir).map_err(failed("making the folder", dir))?;
-    }
-    let network = rendered.network_config.as_deref();
-    let texts = [Some(&*rendered.user_data), Some(&*rendered.meta_data), network];
+    make_folder(&tree)?;
     let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH);
     let times = FileTimes::new().set_accessed(epoch).set_modified(epoch);
-    for (name, text) in FILES.into_iter().zip(texts) {
-        let Some(text) = text else { continue };
+    for (name, text) in rendered.files() {
         let file = tree.join(name);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&file)
-            .and_then(|mut open| {
-                open.write_all(text.as_bytes())?;
-                open.set_times(times)
-            })
-            .map_err(failed("writing", &file))?;
+        let written = write_new(&file, text.as_bytes()).and_then(|file| file.set_times(times));
+        written.map_err(failed("writing", &file))?;
     }
     File::open(&tree).and_then(|folder| folder.set_times(times)).map_err(failed("dating", &tree))
+}
+
+fn make_folder(dir: &Path) -> Result<(), ConfigDriveError> {
+    DirBuilder::new().mode(0o700).create(dir).map_err(failed("making the folder", dir))
+}
+
+/// Makes a file for root alone.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 /// Removes the folder of an earlier run: the files that such a run makes, nothing else, and only
@@ -223,8 +262,12 @@ mod tests {
 
     #[test]
     fn the_command_of_a_plan_names_where_it_reads_and_writes() {
-        let shown =
-            commands(&Script::default(), Path::new("/tmp/config-drive.img"), &staging(Path::new("/tmp")));
+        let shown = commands(
+            &Script::default(),
+            Path::new("/tmp/config-drive.img"),
+            &staging(Path::new("/tmp")),
+            Format::Iso,
+        );
         let shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,
@@ -237,6 +280,7 @@ mod tests {
     fn nobody_else_can_read_what_is_laid_out() {
         let tmp = tempfile::tempdir().unwrap();
         let staging = staging(tmp.path());
+        make_folder(&staging).unwrap();
         lay_out(&rendered(), &staging).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&staging), 0o700);
@@ -251,9 +295,9 @@ mod tests {
     fn a_command_that_fails_leaves_nothing() {
         let tmp = tempfile::tempdir().unwrap();
         let path = tmp.path().join("drive");
-        let line = commands(&Script::default(), &path, &staging(tmp.path()))[0].to_string();
+        let line = commands(&Script::default(), &path, &staging(tmp.path()), Format::Iso)[0].to_string();
         let host = Script::default().fails(&line, 5, "no space left on device");
-        let error = write(&host, &rendered(), &path, tmp.path(), Bytes(1 << 20)).unwrap_err();
+        let error = write(&host, &rendered(), &path, tmp.path(), Bytes(1 << 20), Format::Iso).unwrap_err();
         assert!(matches!(error, ConfigDriveError::Command(_)), "{error}");
         assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 0);
     }
@@ -285,7 +329,7 @@ mod tests {
             copy(&made, &path)?;
             fs::remove_file(made)
         };
-        let renamed = || write(&Maker, &rendered(), &path, tmp.path(), Bytes(100)).unwrap();
+        let renamed = || write(&Maker, &rendered(), &path, tmp.path(), Bytes(100), Format::Iso).unwrap();
         for make in [&renamed as &dyn Fn(), &|| other_file_system().unwrap()] {
             for planted in [path.clone(), unfinished(&path)] {
                 let _ = fs::remove_file(&planted);
@@ -308,8 +352,35 @@ mod tests {
         fs::write(elsewhere.join("user-data"), "precious").unwrap();
         std::os::unix::fs::symlink(&elsewhere, staging(tmp.path())).unwrap();
         let path = tmp.path().join("drive");
-        let error = write(&Script::default(), &rendered(), &path, tmp.path(), Bytes(1 << 20)).unwrap_err();
+        let error = write(&Script::default(), &rendered(), &path, tmp.path(), Bytes(1 << 20), Format::Iso)
+            .unwrap_err();
         assert!(matches!(error, ConfigDriveError::Io { .. }), "{error}");
         assert_eq!(fs::read_to_string(elsewhere.join("user-data")).unwrap(), "precious");
+    }
+
+    #[test]
+    fn fat_needs_no_program_and_is_told_from_what_such_a_disk_cannot_mount() {
+        let tmp = tempfile::tempdir().unwrap();
+        let path = tmp.path().join("drive");
+        write(&Script::default(), &rendered(), &path, tmp.path(), Bytes(1 << 21), Format::Vfat(4096))
+            .unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!staging(tmp.path()).exists());
+        check_sectors(&path, Bytes(4096)).unwrap();
+        fs::write(&path, vfat::image(&rendered(), 512).unwrap()).unwrap();
+        let error = check_sectors(&path, Bytes(4096)).unwrap_err().to_string();
+        assert!(error.contains("FAT with smaller sectors") && error.contains("mkfs.vfat -S 4096"), "{error}");
+        check_sectors(&path, Bytes(512)).unwrap();
+        let mut iso = vec![0; 40000];
+        iso[32769..32774].copy_from_slice(b"CD001");
+        fs::write(&path, iso).unwrap();
+        let error = check_sectors(&path, Bytes(4096)).unwrap_err().to_string();
+        assert!(
+            error.contains("is ISO 9660, which cannot be mounted from a disk with sectors of 4096"),
+            "{error}"
+        );
+        check_sectors(&path, Bytes(512)).unwrap();
+        fs::write(&path, "short").unwrap();
+        check_sectors(&path, Bytes(4096)).unwrap();
     }
 }

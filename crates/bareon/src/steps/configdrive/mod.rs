@@ -1,6 +1,8 @@
 //! The config drive: what cloud-init on the installed system reads at its first boot.
 //!
-//! scheme + templates → [`render`] → [`Rendered`] → [`write()`] → an ISO 9660 image labelled `cidata`
+//! scheme + templates → [`render`] → [`Rendered`] → [`write()`] → an image labelled `cidata`
+//!
+//! The image is ISO 9660, or FAT where the disk's sectors are too large for that ([`Format`]).
 //!
 //! It is cloud-init's data source `NoCloud`: `user-data`, a MIME multipart of a boothook and a
 //! cloud-config, `meta-data`, and `network-config`. The first three come from Jinja2 templates,
@@ -14,16 +16,46 @@ pub mod jinja;
 mod mime;
 mod network;
 mod templates;
+mod vfat;
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 pub use error::ConfigDriveError;
-pub use iso::{check, commands, staging, write};
+pub use iso::{check, check_sectors, commands, staging, write};
 
-use crate::objects::{CloudInit, ConfigDriveScheme};
+use crate::objects::{Bytes, CloudInit, ConfigDriveScheme};
 use jinja::json::{self, Style};
+
+/// The blocks of ISO 9660.
+const ISO_BLOCK: u64 = 2048;
+
+/// The largest sectors that FAT has.
+const LARGEST_SECTOR: u16 = 4096;
+
+/// What kind of file system a config drive is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// ISO 9660.
+    Iso,
+    /// FAT with sectors of so many bytes.
+    Vfat(u16),
+}
+
+impl Format {
+    /// The one that a kernel mounts from a disk with logical sectors of `sector`.
+    ///
+    /// # Errors
+    /// When there is none for sectors as large as that.
+    pub fn on(sector: Bytes) -> Result<Self, ConfigDriveError> {
+        match u16::try_from(sector.0) {
+            _ if sector.0 <= ISO_BLOCK => Ok(Self::Iso),
+            Ok(size @ ..=LARGEST_SECTOR) => Ok(Self::Vfat(size)),
+            _ => Err(ConfigDriveError::Sectors { sector }),
+        }
+    }
+}
 
 /// The files of a config drive.
 ///
@@ -36,6 +68,15 @@ pub struct Rendered {
     pub meta_data: String,
     /// YAML, network-config version 2; absent where the input says nothing of the admin interface.
     pub network_config: Option<String>,
+}
+
+impl Rendered {
+    /// The files by their names.
+    fn files(&self) -> Vec<(&'static str, &str)> {
+        let network = self.network_config.as_deref();
+        let texts = [Some(&*self.user_data), Some(&*self.meta_data), network];
+        iso::FILES.into_iter().zip(texts).filter_map(|(name, text)| Some((name, text?))).collect()
+    }
 }
 
 impl std::fmt::Debug for Rendered {
@@ -137,5 +178,18 @@ mod tests {
         assert_eq!(read["instance-id"].as_str().map(str::len), Some(36));
         ready.meta_data.insert("instance-id".into(), json!("mine"));
         assert!(render(&ready).meta_data.contains("mine"));
+    }
+
+    #[test]
+    fn the_sectors_of_the_disk_choose_the_format() {
+        for (sector, format) in [
+            (512, Some(Format::Iso)),
+            (2048, Some(Format::Iso)),
+            (4096, Some(Format::Vfat(4096))),
+            (8192, None),
+            (65536, None),
+        ] {
+            assert_eq!(Format::on(Bytes(sector)).ok(), format, "{sector}");
+        }
     }
 }
