@@ -17,3 +17,18 @@ pub fn delete(disk: &str) -> Cmd {
 pub fn add(disk: &str) -> Cmd {
     Tool::Partx.cmd().time_limit(SHORT).args(["--add", disk])
 }
+
+/// Makes the kernel forget the partitions of `disk` from number `first` to `last`. Fails where one is in use, or is not
+/// known.
+pub fn delete_range(disk: &str, first: u32, last: u32) -> Cmd {
+    ranged("--delete", disk, first, last)
+}
+
+/// Tells the kernel of the partitions from number `first` to `last` in the table on `disk`; others stay as they are.
+pub fn add_range(disk: &str, first: u32, last: u32) -> Cmd {
+    ranged("--add", disk, first, last)
+}
+
+fn ranged(deed: &str, disk: &str, first: u32, last: u32) -> Cmd {
+    Tool::Partx.cmd().time_limit(SHORT).args([deed, "--nr"]).arg(format!("{first}:{last}")).arg(disk)
+}

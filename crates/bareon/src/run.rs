@@ -134,8 +134,8 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
         }
         Action::WriteImage(image) => write_image(image, host, images, context)?,
         Action::InstallBoot(install) => {
-            for (device, place) in &install.places {
-                place.check(device, &Kernel::default())?;
+            for ground in &install.grounds {
+                ground.check(&Kernel::default())?;
             }
             let installed = bootloader::run(host, &install.boot)?;
             context.report.boot_loader(installed.clone());

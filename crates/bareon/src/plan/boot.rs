@@ -6,7 +6,7 @@ use crate::{
     hardware::Machine,
     steps::{
         bootloader::{Boot, BootDisk, Esp, Family, Firmware, Mount},
-        place::Place,
+        place::{Ground, Place},
     },
 };
 
@@ -63,16 +63,15 @@ pub(super) fn install(
         udev_rules: deployment.host.nics.iter().map(|nic| (nic.mac.clone(), nic.name.clone())).collect(),
         udev_rules_dir: options.udev_rules_dir.clone(),
     };
-    let mounted = |device: &str| {
-        boot.mounts.iter().any(|mount| mount.device == device)
-            || boot.disks.iter().filter_map(|disk| disk.esp.as_ref()).any(|esp| esp.device == device)
-    };
-    let places = scheme
-        .partitions()
-        .filter(|partition| mounted(&partition.name))
-        .map(|partition| (partition.name.clone(), Place::of(partition)))
+    let esps = boot.disks.iter().filter_map(|disk| disk.esp.as_ref()).map(|esp| &esp.device);
+    let grounds = boot
+        .mounts
+        .iter()
+        .map(|mount| &mount.device)
+        .chain(esps)
+        .filter_map(|device| Ground::of(device, scheme, &Place::of))
         .collect();
-    Some(InstallBoot { boot, family: family(deployment), places })
+    Some(InstallBoot { boot, family: family(deployment), grounds })
 }
 
 /// The family that the operating system's name, or the profile's, speaks of.

@@ -1,7 +1,5 @@
 //! The images in a plan: those of the input, then the config drive's.
 
-use std::path::Path;
-
 use bareon_host::mkfs::FsType;
 use bareon_image::{Container, Request, shown};
 
@@ -9,20 +7,20 @@ use super::{Action, Options, Stage, Step};
 use crate::{
     drivers::Deployment,
     objects::Image,
-    steps::{copyimage::WriteImage, place::Place},
+    steps::{
+        copyimage::WriteImage,
+        place::{Ground, Place},
+    },
 };
 
 /// A step for each image.
 pub(super) fn steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
     let mount_point = options.tmp_path.join("grow");
-    let partition = |target: &Path| {
-        deployment.partition_scheme.partitions().find(|partition| Path::new(&partition.name) == target)
-    };
     let write = |request: Request, mirrors: &[String], grow, if_there| Step {
         stage: Stage::CopyImage,
         what: format!("write {} to {}", shown(&request.uri), request.target.display()),
         action: Action::WriteImage(WriteImage {
-            place: partition(&request.target).map(Place::of),
+            ground: Ground::of(&request.target.to_string_lossy(), &deployment.partition_scheme, &Place::of),
             request,
             mirrors: mirrors.to_vec(),
             grow,

@@ -82,6 +82,7 @@ pub(super) fn disks(deployment: &Deployment, machine: &Machine, firmware: Firmwa
             Some(LayOutDisk {
                 table: gpt(parted, scheme, sector, firmware),
                 has_partitions: machine.has_partitions(&parted.name),
+                change: None,
                 file_systems: esps.chain(file_systems).collect(),
             })
         })

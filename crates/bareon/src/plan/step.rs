@@ -13,7 +13,7 @@ use crate::{
         configdrive::{Format, Rendered},
         copyimage::WriteImage,
         partitioning::{self, LayOutDisk},
-        place::Place,
+        place::Ground,
     },
 };
 
@@ -67,8 +67,8 @@ pub struct InstallBoot {
     pub boot: Boot,
     /// The family that the image is taken to be of while the plan is shown; what is found counts.
     pub family: Family,
-    /// Where the partitions lie by the layout that are mounted.
-    pub places: Vec<(String, Place)>,
+    /// What the devices lie on by the layout that are mounted.
+    pub grounds: Vec<Ground>,
 }
 
 impl Step {

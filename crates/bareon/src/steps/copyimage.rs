@@ -1,6 +1,6 @@
 //! An image onto a device, grown to fill it.
 //!
-//! Nothing is written to a partition that does not lie where the layout has it: the disk then has the
+//! Nothing is written to a device that does not lie where the layout has it: the disk then has the
 //! table of something else, as when its image is asked for on a machine that was never partitioned.
 //!
 //! The stream itself (fetch, unpack, verify, write) is `bareon-image`'s. The file system that is grown
@@ -15,7 +15,7 @@ use bareon_image::{Options, Progress, Request, TargetState, WriteError, Written}
 
 use super::{
     mounted::{MountError, Mounted},
-    place::{Elsewhere, Place},
+    place::{Elsewhere, Ground},
 };
 use crate::{chain::chain, hardware::usage::Kernel};
 
@@ -29,8 +29,8 @@ pub struct WriteImage {
     pub request: Request,
     /// Where else it is fetched from when the request's own address has no such image.
     pub mirrors: Vec<String>,
-    /// Where the target lies by the layout; nothing for what is no partition.
-    pub place: Option<Place>,
+    /// What the target lies on by the layout; nothing for what is not of the layout (which is refused).
+    pub ground: Option<Ground>,
     /// The file system that the input says is within; nothing for an image that stays as it is.
     pub grow: Option<FsType>,
     /// Where a file system is mounted that only grows while mounted.
@@ -100,8 +100,8 @@ impl WriteImage {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Written, CopyImageError> {
-        if let Some(place) = self.place {
-            place.check(&self.device(), &Kernel::default())?;
+        if let Some(ground) = &self.ground {
+            ground.check(&Kernel::default())?;
         }
         let written = self.write(options, progress)?;
         if self.grow.is_some() {
@@ -242,6 +242,6 @@ mod tests {
         };
         let grow = Some(fs.parse().unwrap());
         let mount_point = tmp.path().into();
-        (tmp, WriteImage { request, mirrors: Vec::new(), place: None, grow, mount_point, if_there: false })
+        (tmp, WriteImage { request, mirrors: Vec::new(), ground: None, grow, mount_point, if_there: false })
     }
 }

@@ -5,6 +5,9 @@
 //! the kernel has made the partitions' nodes (in devtmpfs) when `partx` returns, and udev, which
 //! cannot look at a locked disk, gets to see it once, when it is finished. What udev then does with
 //! it is settled for by [`settle`], once for all disks.
+//!
+//! Where partitions of the disk are kept, its table is changed instead: the others are deleted from it and new ones
+//! appended, and the kernel is told of those alone. It knows the kept ones all the time, as they may be in use by then.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -16,6 +19,8 @@ use bareon_host::{
     sfdisk::{self, Table},
     udevadm,
 };
+
+use crate::objects::partition::partition_name;
 
 /// The waits between attempts to make the kernel forget a disk's partitions. It refuses while anybody
 /// has one of them open; those who only look, as blkid of a monitor does, are gone in a moment.
@@ -34,6 +39,9 @@ pub struct LayOutDisk {
     pub table: Table,
     /// Whether the kernel knows partitions of the disk, which it is to forget.
     pub has_partitions: bool,
+    /// Where the table is changed instead: the numbers of the partitions that go, in their order. Those that are
+    /// neither here nor in `table` stay.
+    pub change: Option<Vec<u32>>,
     /// What is made on the partitions.
     pub file_systems: Vec<MakeFs>,
 }
@@ -89,12 +97,32 @@ impl LayOutDisk {
         commands
     }
 
-    fn forget(&self) -> Option<Cmd> {
-        self.has_partitions.then(|| partx::delete(&self.table.disk))
+    fn forget(&self) -> Vec<Cmd> {
+        let disk = &self.table.disk;
+        match &self.change {
+            None if self.has_partitions => vec![partx::delete(disk)],
+            None => Vec::new(),
+            Some(gone) => {
+                runs(gone).into_iter().map(|(first, last)| partx::delete_range(disk, first, last)).collect()
+            }
+        }
     }
 
-    fn table_commands(&self) -> [Cmd; 2] {
-        [sfdisk::write(&self.table), partx::add(&self.table.disk)]
+    fn table_commands(&self) -> Vec<Cmd> {
+        let disk = &self.table.disk;
+        let Some(gone) = &self.change else {
+            return vec![sfdisk::write(&self.table), partx::add(disk)];
+        };
+        let mut commands = Vec::new();
+        if !gone.is_empty() {
+            commands.push(sfdisk::delete(disk, gone));
+        }
+        if !self.table.partitions.is_empty() {
+            commands.push(sfdisk::append(&self.table));
+        }
+        let numbers: Vec<_> = self.table.partitions.iter().map(|partition| partition.number).collect();
+        commands.extend(runs(&numbers).into_iter().map(|(first, last)| partx::add_range(disk, first, last)));
+        commands
     }
 
     /// Writes the table and makes the file systems.
@@ -108,9 +136,8 @@ impl LayOutDisk {
     fn run_patiently(&self, host: &dyn Runner, pauses: &[Duration]) -> Result<(), LayOutError> {
         let disk = &self.table.disk;
         let _lock = lock::exclusive(Path::new(disk))?;
-        // Looked at when the plan was made; nobody may have come since.
-        lock::free(Path::new(disk))?;
-        if let Some(command) = self.forget() {
+        self.free()?;
+        for command in self.forget() {
             let mut pauses = pauses.iter();
             while let Err(error) = host.run(&command) {
                 thread::sleep(*pauses.next().ok_or(error)?);
@@ -120,7 +147,7 @@ impl LayOutDisk {
             host.run(&command)?;
         }
         for partition in &self.table.partitions {
-            let device = crate::objects::partition::partition_name(disk, partition.number);
+            let device = partition_name(disk, partition.number);
             if !Path::new(&device).exists() {
                 return Err(LayOutError::NoNode { disk: disk.clone(), device });
             }
@@ -130,6 +157,30 @@ impl LayOutDisk {
         }
         Ok(())
     }
+
+    /// Looks that nobody has come since the plan was made. Of a disk whose kept partitions may be in use, those that
+    /// go are looked at one by one.
+    fn free(&self) -> Result<(), LockError> {
+        let disk = &self.table.disk;
+        match &self.change {
+            None => lock::free(Path::new(disk)),
+            Some(gone) => {
+                gone.iter().try_for_each(|number| lock::free(Path::new(&partition_name(disk, *number))))
+            }
+        }
+    }
+}
+
+/// The numbers as runs without gaps: first and last of each.
+fn runs(numbers: &[u32]) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
 }
 
 /// Waits until udev has seen what was done, so that its links and database tell of the new state.
@@ -171,7 +222,7 @@ mod tests {
             options: vec!["-O".into(), "^64bit".into()],
         };
         let table = Table { disk, label: Label::Gpt { first_lba: 2048 }, partitions: vec![partition] };
-        LayOutDisk { table, has_partitions: true, file_systems: vec![fs] }
+        LayOutDisk { table, has_partitions: true, change: None, file_systems: vec![fs] }
     }
 
     /// A host that expects the commands that the step shows, and answers each with success.
@@ -187,6 +238,32 @@ mod tests {
         let programs: Vec<_> = step.commands().iter().map(|cmd| cmd.tool().origin().program).collect();
         assert_eq!(programs, ["partx", "sfdisk", "partx", "mkfs.ext4"]);
         step.run(&host(&step, 4)).unwrap();
+    }
+
+    #[test]
+    fn a_table_with_kept_partitions_is_changed_and_the_kernel_told_of_the_others_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let step = step(dir.path(), true);
+        let disk = step.table.disk.clone();
+        let lines = |change: &[u32], partitions: &[TablePartition]| {
+            let table = Table { partitions: partitions.to_vec(), ..step.table.clone() };
+            let step =
+                LayOutDisk { table, change: Some(change.to_vec()), file_systems: vec![], ..step.clone() };
+            let line = |cmd: &Cmd| cmd.to_string().lines().next().unwrap_or_default().replace(&disk, "DISK");
+            step.commands().iter().map(line).collect::<Vec<_>>()
+        };
+        let carefully = "sfdisk --quiet --no-reread --no-tell-kernel";
+        assert_eq!(
+            lines(&[1, 4, 5, 6], &step.table.partitions),
+            [
+                "partx --delete --nr 1:1 DISK",
+                "partx --delete --nr 4:6 DISK",
+                &format!("{carefully} --delete DISK 1 4 5 6"),
+                &format!("{carefully} --wipe never --wipe-partitions always --append DISK <<'END'"),
+                "partx --add --nr 1:1 DISK",
+            ]
+        );
+        assert!(lines(&[], &[]).is_empty());
     }
 
     #[test]

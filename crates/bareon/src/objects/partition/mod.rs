@@ -1,6 +1,7 @@
 //! How the disks are laid out: tables, arrays, volume groups, file systems.
 
 mod fs;
+mod kept;
 mod lv;
 mod md;
 mod parted;
@@ -9,6 +10,7 @@ mod scheme;
 mod vg;
 
 pub use fs::FileSystem;
+pub use kept::Kept;
 pub use lv::LogicalVolume;
 pub use md::{Level, MultipleDevice};
 pub use parted::{BIOS_BOOT_GUID, ESP_GUID, Label, Parted, Partition, PartitionType, partition_name};

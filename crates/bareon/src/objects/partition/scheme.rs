@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FileSystem, LogicalVolume, MultipleDevice, Parted, Partition, PhysicalVolume, VolumeGroup};
+use super::{
+    FileSystem, Kept, LogicalVolume, MultipleDevice, Parted, Partition, PhysicalVolume, VolumeGroup,
+};
 
 /// The layout of all disks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,30 +65,10 @@ impl PartitionScheme {
             || self.partitions().any(|partition| partition.keep_data)
     }
 
-    /// The devices whose content stays: what is to be kept itself, and all of the layout that it lies on, down to
-    /// the partitions. Nothing may be written to them, and nothing that lies on them be stopped for good.
+    /// The devices whose content stays: what is to be kept itself, what lies on it, and all of the layout that it lies
+    /// on, down to the partitions. Nothing may be written to them, and nothing that lies on them be stopped for good.
     pub fn kept_devices(&self) -> BTreeSet<String> {
-        let mut left: Vec<String> = Vec::new();
-        left.extend(self.partitions().filter(|partition| partition.keep_data).map(|p| p.name.clone()));
-        left.extend(self.mds.iter().filter(|md| md.keep_data).map(|md| md.name.clone()));
-        left.extend(self.pvs.iter().filter(|pv| pv.keep_data).map(|pv| pv.name.clone()));
-        left.extend(self.vgs.iter().filter(|vg| vg.keep_data).flat_map(|vg| vg.pvnames.iter().cloned()));
-        left.extend(self.lvs.iter().filter(|lv| lv.keep_data).map(LogicalVolume::device));
-        left.extend(self.fss.iter().filter(|fs| fs.keep_data).map(|fs| fs.device.clone()));
-        let mut kept = BTreeSet::new();
-        while let Some(device) = left.pop() {
-            if !kept.insert(device.clone()) {
-                continue;
-            }
-            for md in self.mds.iter().filter(|md| md.name == device) {
-                left.extend(md.devices.iter().chain(&md.spares).cloned());
-            }
-            for lv in self.lvs.iter().filter(|lv| lv.device() == device) {
-                let group = self.vgs.iter().filter(|vg| vg.name == lv.vgname);
-                left.extend(group.flat_map(|vg| vg.pvnames.iter().cloned()));
-            }
-        }
-        kept
+        Kept::of(self, false).devices().clone()
     }
 }
 
@@ -112,36 +94,6 @@ mod tests {
                 scheme.skip_partitioning()
             };
             assert!(skips(true) && !skips(false), "{list}");
-        }
-    }
-
-    #[test]
-    fn what_is_kept_keeps_all_that_it_lies_on() {
-        let scheme = |kept: &str| -> PartitionScheme {
-            let mut scheme = json!({
-                "mds": [{"name": "/dev/md0", "level": "1", "devices": ["/dev/sda1", "/dev/sdb1"], "spares": ["/dev/sdc1"]}],
-                "pvs": [{"name": "/dev/md0"}, {"name": "/dev/sda2"}],
-                "vgs": [{"name": "os", "pvnames": ["/dev/md0", "/dev/sda2"]}],
-                "lvs": [{"name": "a-b", "vgname": "os", "size": 1}, {"name": "c", "vgname": "os", "size": 1}],
-                "fss": [{"device": "/dev/mapper/os-a--b", "mount": "/"}],
-            });
-            if !kept.is_empty() {
-                scheme[kept][0]["keep_data"] = json!(true);
-            }
-            serde_json::from_value(scheme).unwrap()
-        };
-        let array = ["/dev/md0", "/dev/sda1", "/dev/sdb1", "/dev/sdc1"];
-        let group = [&array[..1], &["/dev/sda1", "/dev/sda2", "/dev/sdb1", "/dev/sdc1"]].concat();
-        let volume = [&["/dev/mapper/os-a--b"], &group[..]].concat();
-        for (kept, devices) in [
-            ("", vec![]),
-            ("mds", array.to_vec()),
-            ("pvs", array.to_vec()),
-            ("vgs", group),
-            ("lvs", volume.clone()),
-            ("fss", volume),
-        ] {
-            assert_eq!(scheme(kept).kept_devices().into_iter().collect::<Vec<_>>(), devices, "{kept}");
         }
     }
 }
