@@ -27,7 +27,7 @@ fn lvm(command: &str, devices: &[String]) -> Cmd {
 /// Makes physical volumes over whatever lies on their devices.
 pub fn pvcreate(pvs: &PvCreate) -> Cmd {
     lvm("pvcreate", &pvs.devices)
-        .args(["--yes", "--force", "--force", "--zero", "y"])
+        .args(["--yes", "--force", "--force", "--zero", "y", "--dataalignment", "1m"])
         .arg("--metadatasize")
         .arg(format!("{}m", pvs.metadata_mib))
         .arg("--metadatacopies")
@@ -103,7 +103,7 @@ mod tests {
         for (cmd, line) in [
             (
                 pvcreate(&create),
-                "lvm pvcreate --devices /dev/sda4,/dev/sdb4 --yes --force --force --zero y --metadatasize 28m \
+                "lvm pvcreate --devices /dev/sda4,/dev/sdb4 --yes --force --force --zero y --dataalignment 1m --metadatasize 28m \
                  --metadatacopies 2 /dev/sda4 /dev/sdb4",
             ),
             (

@@ -29,8 +29,12 @@ pub fn create(array: &Create) -> Cmd {
     let mut cmd = Tool::Mdadm
         .cmd()
         .time_limit(SHORT)
-        .args(["--create", &array.device, "--run", "--force", "--homehost=any"])
+        .args(["--create", &array.device, "--run", "--homehost=any"])
         .arg(format!("--level={}", array.level));
+    // An array of one member is asked about; where there are more, mdadm brings parity in step its quicker way.
+    if array.members.len() == 1 {
+        cmd = cmd.arg("--force");
+    }
     if let Some(metadata) = &array.metadata {
         cmd = cmd.arg(format!("--metadata={metadata}"));
     }
@@ -84,7 +88,7 @@ mod tests {
         };
         assert_eq!(
             create(&array).to_string(),
-            "mdadm --create /dev/md0 --run --force --homehost=any --level=5 --metadata=1.2 --bitmap=internal \
+            "mdadm --create /dev/md0 --run --homehost=any --level=5 --metadata=1.2 --bitmap=internal \
              --raid-devices=3 --spare-devices=1 /dev/sda3 /dev/sdb3 /dev/sdc3 /dev/sdd3"
         );
         let mirror = Create {
@@ -98,7 +102,7 @@ mod tests {
         };
         assert_eq!(
             create(&mirror).to_string(),
-            "mdadm --create /dev/md0 --run --force --homehost=any --level=mirror --bitmap=none --assume-clean \
+            "mdadm --create /dev/md0 --run --homehost=any --level=mirror --bitmap=none --assume-clean \
              --raid-devices=2 /dev/sda3 /dev/sdb3"
         );
     }

@@ -20,6 +20,7 @@ use crate::{
         copyimage::{CopyImageError, WriteImage},
         partitioning::{self, LayOutError},
         place::Elsewhere,
+        volumes::VolumesError,
     },
 };
 
@@ -42,6 +43,9 @@ pub enum StepError {
     /// Of partitioning.
     #[error(transparent)]
     LayOut(#[from] LayOutError),
+    /// Of an array or a volume group.
+    #[error(transparent)]
+    Volumes(#[from] VolumesError),
     /// Of a command.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -120,6 +124,11 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
     }
     match &step.action {
         Action::LayOut(disk) => disk.run(host)?,
+        Action::MakeArray(array) => array.run(host)?,
+        Action::MakeGroup(group) => group.run(host)?,
+        Action::MakeFs(fs) => {
+            host.run(&fs.command())?;
+        }
         Action::Settle => match host.run(&partitioning::settle()) {
             // The partitions are there, the kernel made them; what udev is busy with may be another device.
             Err(error @ CommandError::Failed { .. }) => {
@@ -186,6 +195,9 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
     };
     let left = match &failed.action {
         Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.table.disk),
+        Action::MakeArray(array) => format!("{} may be there without anything on it", array.array.device),
+        Action::MakeGroup(group) => format!("the volume group {} may lack some of its volumes", group.name),
+        Action::MakeFs(fs) => format!("{} holds no file system that can be used", fs.device),
         Action::WriteImage(image) => {
             let device = image.device();
             match error {

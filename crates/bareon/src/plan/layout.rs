@@ -1,4 +1,4 @@
-//! Partition tables and file systems from the partition scheme: MiB become sectors, uses become type GUIDs.
+//! Partition tables and file systems from the partition scheme: MiB become sectors, uses become types.
 
 use bareon_host::{
     mkfs::FsType,
@@ -10,7 +10,7 @@ use crate::{
     hardware::Machine,
     objects::{
         Mib, PartitionScheme,
-        partition::{FileSystem, Label, Parted, Partition},
+        partition::{FileSystem, Label, Parted, Partition, PartitionType},
     },
     steps::{
         bootloader::Firmware,
@@ -57,15 +57,46 @@ pub(super) fn flag(name: &str) -> Option<Flag> {
     })
 }
 
-/// The disks that get a new GPT, with what is made on them. Disks that the machine does not have, and
-/// other tables, are left out: they are refused.
+/// The numbers by which a master boot record knows types, in hexadecimal.
+mod number {
+    pub const EFI_SYSTEM: &str = "ef";
+    pub const EXTENDED: &str = "f";
+    pub const LINUX: &str = "83";
+    pub const LVM: &str = "8e";
+    pub const PREP: &str = "41";
+    pub const RAID: &str = "fd";
+    pub const SWAP: &str = "82";
+}
+
+/// What a flag by parted's name is in a master boot record.
+pub(super) enum DosFlag {
+    /// A type.
+    Type(&'static str),
+    /// A bit of its own (`boot`), or what is the rule today (`lba`).
+    Other,
+}
+
+/// The meaning of a flag; nothing for one that a master boot record does not have.
+pub(super) fn dos_flag(name: &str) -> Option<DosFlag> {
+    Some(match name {
+        "boot" | "lba" => DosFlag::Other,
+        "esp" => DosFlag::Type(number::EFI_SYSTEM),
+        "lvm" => DosFlag::Type(number::LVM),
+        "prep" => DosFlag::Type(number::PREP),
+        "raid" => DosFlag::Type(number::RAID),
+        "swap" => DosFlag::Type(number::SWAP),
+        _ => return None,
+    })
+}
+
+/// The disks that get a new table, with what is made on them. Disks that the machine does not have are left out: they
+/// are refused.
 pub(super) fn disks(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<LayOutDisk> {
     let scheme = &deployment.partition_scheme;
     let imaged = |device: &str| deployment.image_scheme.iter().any(|image| image.target_device == device);
     scheme
         .parteds
         .iter()
-        .filter(|parted| parted.label == Label::Gpt)
         .filter_map(|parted| {
             let sector = machine.device(&parted.name)?.sector_size().0;
             // Where the input says what the EFI system partition holds, that alone is made there.
@@ -80,7 +111,7 @@ pub(super) fn disks(deployment: &Deployment, machine: &Machine, firmware: Firmwa
                 .filter(|fs| !imaged(&fs.device))
                 .filter_map(make_fs);
             Some(LayOutDisk {
-                table: gpt(parted, scheme, sector, firmware),
+                table: table(parted, scheme, sector, firmware),
                 has_partitions: machine.has_partitions(&parted.name),
                 change: None,
                 file_systems: esps.chain(file_systems).collect(),
@@ -105,7 +136,7 @@ fn esp_fs(device: &str) -> MakeFs {
     }
 }
 
-fn make_fs(fs: &FileSystem) -> Option<MakeFs> {
+pub(super) fn make_fs(fs: &FileSystem) -> Option<MakeFs> {
     Some(MakeFs {
         device: fs.device.clone(),
         fs: fs.fs_type.parse().ok()?,
@@ -115,32 +146,67 @@ fn make_fs(fs: &FileSystem) -> Option<MakeFs> {
 }
 
 /// The table of a disk with logical sectors of `sector` bytes.
-fn gpt(parted: &Parted, scheme: &PartitionScheme, sector: u64, firmware: Firmware) -> Table {
-    let partitions = parted
-        .partitions
-        .iter()
-        .map(|partition| {
-            let (begin, end) = (partition.begin.bytes().0 / sector, partition.end.bytes().0 / sector);
-            TablePartition {
-                number: partition.count,
-                start: begin,
-                size: end.saturating_sub(begin),
-                kind: type_guid(partition, scheme, firmware),
-                bootable: false,
-                name: gpt_name(partition, scheme),
-                attributes: partition
-                    .flags
-                    .iter()
-                    .filter_map(|name| match flag(name) {
-                        Some(Flag::Attribute(attribute)) => Some(attribute),
-                        _ => None,
-                    })
-                    .collect(),
-            }
+fn table(parted: &Parted, scheme: &PartitionScheme, sector: u64, firmware: Firmware) -> Table {
+    let gpt = parted.label == Label::Gpt;
+    let attribute = |name: &String| match flag(name) {
+        Some(Flag::Attribute(attribute)) if gpt => Some(attribute),
+        _ => None,
+    };
+    let entry = |partition: &Partition| {
+        let (begin, end) = (partition.begin.bytes().0 / sector, partition.end.bytes().0 / sector);
+        TablePartition {
+            number: partition.count,
+            start: begin,
+            size: end.saturating_sub(begin),
+            kind: if gpt { type_guid(partition, scheme, firmware) } else { type_number(partition, scheme) },
+            name: gpt_name(partition, scheme),
+            attributes: partition.flags.iter().filter_map(attribute).collect(),
+            bootable: !gpt && partition.flags.iter().any(|flag| flag == "boot"),
+        }
+    };
+    let label =
+        if gpt { sfdisk::Label::Gpt { first_lba: Mib(1).bytes().0 / sector } } else { sfdisk::Label::Dos };
+    Table { disk: parted.name.clone(), label, partitions: parted.partitions.iter().map(entry).collect() }
+}
+
+/// What lies on a partition, as far as its type tells.
+enum Use {
+    Raid,
+    Lvm,
+    Swap,
+    Other,
+}
+
+fn use_of(partition: &Partition, scheme: &PartitionScheme) -> Use {
+    let name = &partition.name;
+    if scheme.mds.iter().any(|md| md.devices.contains(name) || md.spares.contains(name)) {
+        Use::Raid
+    } else if scheme.pvs.iter().any(|pv| &pv.name == name) {
+        Use::Lvm
+    } else if scheme.fss.iter().any(|fs| &fs.device == name && fs.is_swap()) {
+        Use::Swap
+    } else {
+        Use::Other
+    }
+}
+
+/// The type in a master boot record: by kind, by flag, else by what lies on it.
+fn type_number(partition: &Partition, scheme: &PartitionScheme) -> String {
+    let by_use = || match use_of(partition, scheme) {
+        Use::Raid => number::RAID,
+        Use::Lvm => number::LVM,
+        Use::Swap => number::SWAP,
+        Use::Other if partition.esp => number::EFI_SYSTEM,
+        Use::Other => number::LINUX,
+    };
+    let by_flag = || {
+        partition.flags.iter().find_map(|name| match dos_flag(name) {
+            Some(DosFlag::Type(number)) => Some(number),
+            _ => None,
         })
-        .collect();
-    let label = sfdisk::Label::Gpt { first_lba: Mib(1).bytes().0 / sector };
-    Table { disk: parted.name.clone(), label, partitions }
+    };
+    let extended = partition.partition_type == PartitionType::Extended;
+    if extended { number::EXTENDED } else { by_flag().unwrap_or_else(by_use) }.to_owned()
 }
 
 /// The type: as given, else by flag, else by what lies on it.
@@ -152,19 +218,12 @@ fn type_guid(partition: &Partition, scheme: &PartitionScheme, firmware: Firmware
     if let Some(guid) = &partition.guid {
         return guid.to_uppercase();
     }
-    let name = &partition.name;
-    let by_use = || {
-        if partition.esp && firmware != Firmware::Bios {
-            guid::EFI_SYSTEM
-        } else if scheme.mds.iter().any(|md| md.devices.contains(name) || md.spares.contains(name)) {
-            guid::RAID
-        } else if scheme.pvs.iter().any(|pv| &pv.name == name) {
-            guid::LVM
-        } else if scheme.fss.iter().any(|fs| &fs.device == name && fs.is_swap()) {
-            guid::SWAP
-        } else {
-            guid::LINUX
-        }
+    let by_use = || match use_of(partition, scheme) {
+        _ if partition.esp && firmware != Firmware::Bios => guid::EFI_SYSTEM,
+        Use::Raid => guid::RAID,
+        Use::Lvm => guid::LVM,
+        Use::Swap => guid::SWAP,
+        Use::Other => guid::LINUX,
     };
     by_flag.unwrap_or_else(by_use).to_owned()
 }

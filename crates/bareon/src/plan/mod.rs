@@ -12,6 +12,7 @@
 //!
 //! - `layout`: partition tables and file systems from the partition scheme
 //! - `checks`: what is refused; `contradictions`: parts that exclude each other
+//! - `volumes`: what is built on partitions, in its order, and how it fits
 //! - `images`, `drive`, `boot`: what is written, the config drive, where the boot loader goes
 //! - `show`: a plan for people; `json`: a plan for programs
 
@@ -26,6 +27,7 @@ mod show;
 mod step;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
@@ -190,6 +192,7 @@ fn layout_steps(deployment: &Deployment, machine: &Machine, firmware: Firmware) 
             action: Action::LayOut(disk),
         })
         .collect();
+    steps.extend(volumes::steps(deployment));
     if !scheme.parteds.is_empty() {
         let what = "let udev see the new partitions".into();
         steps.push(Step { stage: Stage::Partition, what, action: Action::Settle });

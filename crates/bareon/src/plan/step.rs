@@ -12,8 +12,9 @@ use crate::{
         bootloader::{self, Boot, Family},
         configdrive::{Format, Rendered},
         copyimage::WriteImage,
-        partitioning::{self, LayOutDisk},
+        partitioning::{self, LayOutDisk, MakeFs},
         place::Ground,
+        volumes::{MakeArray, MakeGroup},
     },
 };
 
@@ -33,6 +34,12 @@ pub struct Step {
 pub enum Action {
     /// Writes a disk's table and makes the file systems on it.
     LayOut(LayOutDisk),
+    /// Makes an array.
+    MakeArray(MakeArray),
+    /// Makes a volume group and its volumes.
+    MakeGroup(MakeGroup),
+    /// Makes a file system on an array or a volume.
+    MakeFs(MakeFs),
     /// Lets udev see what was done.
     Settle,
     /// Makes the config drive's image.
@@ -81,6 +88,9 @@ impl Step {
     pub(super) fn calls(&self) -> Vec<Cmd> {
         match &self.action {
             Action::LayOut(disk) => disk.commands(),
+            Action::MakeArray(array) => array.commands(),
+            Action::MakeGroup(group) => group.commands(),
+            Action::MakeFs(fs) => vec![fs.command()],
             Action::Settle => vec![partitioning::settle()],
             Action::MakeConfigDrive(drive) => drive.commands.clone(),
             Action::WriteImage(image) => image.commands(),

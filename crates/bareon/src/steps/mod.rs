@@ -7,3 +7,4 @@ pub mod folder;
 pub mod mounted;
 pub mod partitioning;
 pub mod place;
+pub mod volumes;

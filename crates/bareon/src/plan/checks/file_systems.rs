@@ -132,6 +132,7 @@ impl Checks<'_> {
 
     pub(super) fn images(&mut self) {
         let scheme = &self.deployment.partition_scheme;
+        let sizes = self.device_sizes();
         for (i, image) in self.deployment.image_scheme.iter().enumerate() {
             let path = format!("/image_scheme/{i}");
             let target = &image.target_device;
@@ -165,7 +166,7 @@ impl Checks<'_> {
                     "write the image to a partition of a disk in parteds; other disks are never written",
                 );
             }
-            let room = partition.map(|partition| partition.size().bytes());
+            let room = sizes.get(target).copied();
             if let (Some(size), Some(room)) = (image.size.map(Bytes), room)
                 && size > room
             {

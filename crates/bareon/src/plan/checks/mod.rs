@@ -6,6 +6,7 @@
 mod boot_loader;
 mod disks;
 pub(super) mod file_systems;
+mod volumes;
 
 use serde_json::Value;
 
@@ -13,7 +14,6 @@ use super::{Refusal, Stage, layout};
 use crate::{
     drivers::{Deployment, Mistake},
     hardware::Machine,
-    objects::partition::Label,
     steps::bootloader::Firmware,
 };
 
@@ -24,9 +24,9 @@ const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootload
 pub(super) fn refusals(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Refusal> {
     let mut checks = Checks { deployment, machine, firmware, refusals: Vec::new() };
     checks.deferred();
-    checks.unsupported();
     checks.kept();
     checks.disks();
+    checks.volumes();
     checks.file_systems();
     checks.images();
     checks.boot_loader();
@@ -57,36 +57,6 @@ impl Checks<'_> {
         for mistake in &self.deployment.deferred {
             let refusal = |stage: &Stage| Refusal { stage: *stage, mistake: mistake.clone() };
             self.refusals.extend(Stage::ALL.iter().map(refusal));
-        }
-    }
-
-    /// What this version shows, but does not make.
-    fn unsupported(&mut self) {
-        let scheme = &self.deployment.partition_scheme;
-        let later = "this version plans it, but does not make it yet; lay the disks out with partitions only";
-        let lists = [
-            ("mds", scheme.mds.first().map(|md| &md.name)),
-            ("pvs", scheme.pvs.first().map(|pv| &pv.name)),
-            ("vgs", scheme.vgs.first().map(|vg| &vg.name)),
-            ("lvs", scheme.lvs.first().map(|lv| &lv.name)),
-        ];
-        for (list, first) in lists {
-            if let Some(name) = first {
-                let path = format!("/partition_scheme/{list}/0");
-                self.refuse(&Stage::ALL, &path, name, "software RAID and LVM are not made yet", later);
-            }
-        }
-        for (i, parted) in scheme.parteds.iter().enumerate() {
-            if parted.label != Label::Gpt {
-                let path = format!("/partition_scheme/parteds/{i}/label");
-                self.refuse(
-                    &[Stage::Partition],
-                    &path,
-                    "msdos",
-                    "tables other than GPT are not written yet",
-                    "use gpt",
-                );
-            }
         }
     }
 
