@@ -109,35 +109,8 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
         &mut deployment.partition_scheme.fss[index]
     }
     vec![
-        at!("/partitioning", "/mds/0", ALL, |d| d.partition_scheme.mds.push(MultipleDevice {
-            name: "/dev/md0".into(),
-            level: "1".into(),
-            devices: Vec::new(),
-            spares: Vec::new(),
-            keep_data: false,
-            metadata: "1.2".into(),
-        })),
-        at!("/partitioning", "/pvs/0", ALL, |d| d.partition_scheme.pvs.push(PhysicalVolume {
-            name: "/dev/sdb1".into(),
-            metadatasize: Mib(16),
-            metadatacopies: 2,
-            keep_data: false,
-        })),
-        at!("/partitioning", "/vgs/0", ALL, |d| d.partition_scheme.vgs.push(VolumeGroup {
-            name: "os".into(),
-            pvnames: Vec::new(),
-            keep_data: false,
-        })),
-        at!("/partitioning", "/lvs/0", ALL, |d| d.partition_scheme.lvs.push(LogicalVolume {
-            name: "root".into(),
-            vgname: "os".into(),
-            size: Mib(1),
-            keep_data: false,
-        })),
         at!("/deferred", "", ALL, |d| d.deferred.push(Mistake::new("/deferred", None, "odd", "mend it"))),
         at!("/partitioning", "", &[Stage::Partition, Stage::CopyImage], |d| d.skip_partitioning = true),
-        at!("/partitioning/parteds/1", "/label", LAYOUT, |d| d.partition_scheme.parteds[1].label =
-            Label::Msdos),
         at!("/partitioning/parteds/2", "", LAYOUT, |d| {
             let mut again = d.partition_scheme.parteds[1].clone();
             again.partitions.clear();
@@ -202,6 +175,139 @@ fn each_change_is_refused_at_its_place_and_for_its_stages() {
         let mut deployment = good();
         change(&mut deployment);
         assert_eq!(refused(&deployment, &machine()), [(path, stages.to_vec())], "change {number}");
+    }
+}
+
+/// The second disk's partition in an array of one, and a group on that with one volume.
+fn stacked() -> Deployment {
+    let mut deployment = good();
+    let scheme = &mut deployment.partition_scheme;
+    scheme.fss[1].device = "/dev/mapper/os-data".into();
+    scheme.mds.push(MultipleDevice {
+        name: "/dev/md0".into(),
+        level: "1".into(),
+        devices: vec!["/dev/sdb1".into()],
+        spares: Vec::new(),
+        keep_data: false,
+        metadata: "1.2".into(),
+    });
+    scheme.pvs.push(PhysicalVolume {
+        name: "/dev/md0".into(),
+        metadatasize: Mib(16),
+        metadatacopies: 2,
+        keep_data: false,
+    });
+    scheme.vgs.push(VolumeGroup { name: "os".into(), pvnames: vec!["/dev/md0".into()], keep_data: false });
+    scheme.lvs.push(LogicalVolume {
+        name: "data".into(),
+        vgname: "os".into(),
+        size: Mib(960),
+        keep_data: false,
+    });
+    deployment
+}
+
+#[test]
+fn what_cannot_be_stacked_is_refused_at_its_place() {
+    const MD: &str = "/partitioning/mds/0";
+    const VG: &str = "/partitioning/vgs/0";
+    const LV: &str = "/partitioning/lvs/0";
+    fn md(deployment: &mut Deployment) -> &mut MultipleDevice {
+        &mut deployment.partition_scheme.mds[0]
+    }
+    assert_eq!(refused(&stacked(), &machine()), []);
+    let changes: Vec<(String, &[Stage], Change)> = vec![
+        (format!("{MD}/level"), ALL, |d| md(d).level = "7".into()),
+        (format!("{MD}/devices"), ALL, |d| md(d).level = "6".into()),
+        (format!("{MD}/metadata"), ALL, |d| md(d).metadata = "2".into()),
+        (format!("{MD}/metadata"), ALL, |d| (md(d).level, md(d).metadata) = ("0".into(), "0.90".into())),
+        (MD.into(), ALL, |d| md(d).spares.push("/dev/sdb1".into())),
+        (MD.into(), ALL, |d| md(d).devices[0] = "/dev/sda1".into()),
+        (MD.into(), ALL, |d| md(d).devices.push("/dev/mapper/os-data".into())),
+        (VG.into(), WRITING, |d| {
+            d.partition_scheme.pvs[0].metadatacopies = 3;
+            d.partition_scheme.lvs[0].size = Mib(100);
+        }),
+        (VG.into(), WRITING, |d| d.partition_scheme.pvs[0].metadatasize = Mib(20)),
+        (VG.into(), WRITING, |d| d.partition_scheme.lvs[0].size = Mib(964)),
+        (VG.into(), WRITING, |d| {
+            d.partition_scheme.vgs[0].pvnames.clear();
+        }),
+        (format!("{VG}/name"), ALL, |d| {
+            d.partition_scheme.vgs[0].name = "-os".into();
+            d.partition_scheme.lvs[0].vgname = "-os".into();
+            d.partition_scheme.fss[1].device = d.partition_scheme.lvs[0].device();
+        }),
+        (format!("{LV}/size"), LAYOUT, |d| d.partition_scheme.lvs[0].size = Mib(0)),
+        ("/partitioning/lvs/1".into(), ALL, |d| {
+            let mut again = d.partition_scheme.lvs[0].clone();
+            again.size = Mib(1);
+            d.partition_scheme.lvs[0].size = Mib(1);
+            d.partition_scheme.lvs.push(again);
+        }),
+        (DATA.into(), ALL, |d| {
+            d.partition_scheme.fss[1].device = "/dev/md0".into();
+        }),
+    ];
+    for (number, (path, stages, change)) in changes.into_iter().enumerate() {
+        let mut deployment = stacked();
+        change(&mut deployment);
+        let found = refused(&deployment, &machine());
+        assert!(found.contains(&(path, stages.to_vec())), "change {number}: {found:?}");
+    }
+}
+
+/// The second disk with a master boot record: two primary partitions, an extended one, two logical ones.
+fn with_logical_partitions() -> Deployment {
+    let mut deployment = good();
+    let parted = &mut deployment.partition_scheme.parteds[1];
+    let first = parted.partitions[0].clone();
+    let kinds = [
+        (1, 1, 100, PartitionType::Primary),
+        (2, 100, 200, PartitionType::Primary),
+        (4, 200, 900, PartitionType::Extended),
+        (5, 201, 400, PartitionType::Logical),
+        (6, 401, 900, PartitionType::Logical),
+    ];
+    parted.partitions = kinds
+        .iter()
+        .map(|(count, begin, end, kind)| crate::objects::partition::Partition {
+            name: format!("/dev/sdb{count}"),
+            count: *count,
+            begin: Mib(*begin),
+            end: Mib(*end),
+            partition_type: *kind,
+            ..first.clone()
+        })
+        .collect();
+    parted.label = Label::Msdos;
+    deployment
+}
+
+#[test]
+fn a_master_boot_record_has_rules_of_its_own() {
+    const PARTS: &str = "/partitioning/parteds/1/partitions";
+    fn part(deployment: &mut Deployment, index: usize) -> &mut crate::objects::partition::Partition {
+        &mut deployment.partition_scheme.parteds[1].partitions[index]
+    }
+    assert_eq!(refused(&with_logical_partitions(), &machine()), []);
+    let changes: Vec<(String, Change)> = vec![
+        (format!("{PARTS}/4/begin"), |d| part(d, 4).begin = Mib(400)),
+        (format!("{PARTS}/3/begin"), |d| part(d, 3).begin = Mib(200)),
+        (format!("{PARTS}/4/begin"), |d| part(d, 4).end = Mib(901)),
+        (format!("{PARTS}/2/count"), |d| part(d, 1).partition_type = PartitionType::Extended),
+        (format!("{PARTS}/4/count"), |d| (part(d, 4).count, part(d, 4).name) = (7, "/dev/sdb7".into())),
+        (format!("{PARTS}/1/count"), |d| (part(d, 1).count, part(d, 1).name) = (8, "/dev/sdb8".into())),
+        (format!("{PARTS}/0/flags"), |d| part(d, 0).flags.push("bios_grub".into())),
+        (format!("{PARTS}/0/guid"), |d| {
+            part(d, 0).guid = Some("0FC63DAF-8483-4772-8E79-3D69D8477DE4".into());
+        }),
+    ];
+    for (number, (path, change)) in changes.into_iter().enumerate() {
+        let mut deployment = with_logical_partitions();
+        change(&mut deployment);
+        let found = refused(&deployment, &machine());
+        assert!(found.contains(&(path, LAYOUT.to_vec())), "change {number}: {found:?}");
     }
 }
 
