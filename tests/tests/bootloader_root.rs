@@ -11,7 +11,7 @@ use std::{
 };
 
 use bareon::steps::bootloader::{
-    self, Boot, BootDisk, BootError, BootOrder, Family, Firmware, Mount, defaults,
+    self, Boot, BootDisk, BootError, BootOrder, Family, Firmware, InFstab, Mount, Storage, defaults,
 };
 use bareon_host::{System, mount};
 
@@ -104,11 +104,18 @@ impl Disk {
     }
 
     fn boot(&self, params: &str) -> Boot {
-        let root = Mount { device: self.root(), mount: "/".into(), fs_type: "xfs".into(), image: true };
+        let root = Mount {
+            device: self.root(),
+            mount: "/".into(),
+            fs_type: "xfs".into(),
+            image: true,
+            fstab: InFstab::Usual,
+        };
         Boot {
             target: self.dir.path().join("target"),
             mounts: vec![root],
             swaps: Vec::new(),
+            storage: Storage { disks: vec![self.name.clone()], ..Storage::default() },
             disks: vec![BootDisk { disk: self.name.clone(), esp: None }],
             firmware: Firmware::Bios,
             efi_boot_order: BootOrder::Keep,

@@ -71,6 +71,34 @@ pub fn examine_scan() -> Cmd {
     Tool::Mdadm.cmd().time_limit(SHORT).args(["--examine", "--scan", "--verbose"])
 }
 
+/// Prints what a running array is, its UUID among it.
+pub fn detail(device: &str) -> Cmd {
+    Tool::Mdadm.cmd().time_limit(SHORT).args(["--detail", "--export", device])
+}
+
+/// The UUID in the answer to [`detail`].
+pub fn parse_detail(text: &str) -> Option<String> {
+    text.lines().find_map(|line| line.strip_prefix("MD_UUID=")).map(str::to_owned)
+}
+
+/// The UUID that sysfs has in `md/uuid` (older kernels do not have it), as mdadm writes it; `metadata` is what stands in
+/// `md/metadata_version`.
+///
+/// sysfs prints the bytes in their order. mdadm takes those of a superblock 0.90 for four numbers of this machine.
+pub fn uuid_in_sysfs(text: &str, metadata: &str) -> Option<String> {
+    let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
+    if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let turned = cfg!(target_endian = "little") && metadata.trim() == "0.90";
+    let word = |place: usize| {
+        let word = &digits[place * 8..place * 8 + 8];
+        let bytes: Vec<_> = (0..4).map(|byte| &word[byte * 2..byte * 2 + 2]).collect();
+        if turned { bytes.into_iter().rev().collect() } else { word.to_owned() }
+    };
+    Some([word(0), word(1), word(2), word(3)].join(":"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +133,16 @@ mod tests {
             "mdadm --create /dev/md0 --run --homehost=any --level=mirror --bitmap=none --assume-clean \
              --raid-devices=2 /dev/sda3 /dev/sdb3"
         );
+    }
+
+    #[test]
+    fn a_uuid_is_written_as_mdadm_writes_it() {
+        let sysfs = "01234567-89ab-cdef-0123-456789abcdef\n";
+        let uuid = |metadata| uuid_in_sysfs(sysfs, metadata);
+        assert_eq!(uuid("1.2\n").as_deref(), Some("01234567:89abcdef:01234567:89abcdef"));
+        assert_eq!(uuid("0.90\n").as_deref(), Some("67452301:efcdab89:67452301:efcdab89"));
+        assert_eq!(uuid_in_sysfs("", "1.2"), None);
+        let recorded = "MD_LEVEL=raid1\nMD_DEVICES=2\nMD_METADATA=1.2\nMD_UUID=a:b:c:d\nMD_NAME=any:0\n";
+        assert_eq!(parse_detail(recorded).as_deref(), Some("a:b:c:d"));
     }
 }

@@ -1,11 +1,12 @@
 //! Where the boot loader goes, and what the installed system mounts.
 
-use super::{InstallBoot, Options, layout};
+use super::{InstallBoot, Options, boot_storage, layout};
 use crate::{
     drivers::Deployment,
     hardware::Machine,
+    objects::partition::FileSystem,
     steps::{
-        bootloader::{Boot, BootDisk, Esp, Family, Firmware, Mount},
+        bootloader::{Boot, BootDisk, Esp, Family, Firmware, InFstab, Mount, Swap},
         place::{Ground, Place},
     },
 };
@@ -33,6 +34,7 @@ pub(super) fn install(
                 mount: fs.mount.clone()?,
                 fs_type: fs.fs_type.clone(),
                 image: imaged(&fs.device),
+                fstab: in_fstab(fs),
             })
         })
         .collect();
@@ -50,7 +52,13 @@ pub(super) fn install(
     let boot = Boot {
         target: options.tmp_path.join("target"),
         mounts,
-        swaps: scheme.fss.iter().filter(|fs| fs.is_swap()).map(|fs| fs.device.clone()).collect(),
+        swaps: scheme
+            .fss
+            .iter()
+            .filter(|fs| fs.is_swap())
+            .map(|fs| Swap { device: fs.device.clone(), fstab: in_fstab(fs) })
+            .collect(),
+        storage: boot_storage::storage(scheme, machine),
         disks,
         firmware,
         efi_boot_order: options.efi_boot_order,
@@ -72,6 +80,15 @@ pub(super) fn install(
         .filter_map(|device| Ground::of(device, scheme, &Place::of))
         .collect();
     Some(InstallBoot { boot, family: family(deployment), grounds })
+}
+
+/// How the file system stands in fstab.
+fn in_fstab(fs: &FileSystem) -> InFstab {
+    match &fs.fstab_options {
+        _ if fs.not_in_fstab => InFstab::Absent,
+        Some(options) if !options.trim().is_empty() => InFstab::Options(options.trim().to_owned()),
+        _ => InFstab::Usual,
+    }
 }
 
 /// The family that the operating system's name, or the profile's, speaks of.

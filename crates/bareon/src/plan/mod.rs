@@ -17,6 +17,7 @@
 //! - `show`: a plan for people; `json`: a plan for programs
 
 mod boot;
+mod boot_storage;
 mod checks;
 mod contradictions;
 mod drive;

@@ -69,6 +69,12 @@ pub enum BootError {
         /// The package that brings it.
         package: &'static str,
     },
+    /// An array of the layout is not there.
+    #[error("{device} is no array that runs: look at /proc/mdstat, and run `partition` first")]
+    NoArray {
+        /// Its node.
+        device: String,
+    },
     /// There is no kernel to boot.
     #[error(
         "the image has no kernel in /boot (vmlinuz-*): put one into it, such as linux-image-amd64 (rpm: kernel)"

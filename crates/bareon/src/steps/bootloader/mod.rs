@@ -31,11 +31,13 @@ pub mod grub_cfg;
 pub mod inroot;
 pub mod nvram;
 pub mod run;
+pub mod storage;
 pub mod target;
 pub mod udev_rules;
 
 pub use error::BootError;
 pub use run::{commands, run};
+pub use storage::Storage;
 pub use udev_rules::check_interfaces;
 
 use std::path::PathBuf;
@@ -102,6 +104,29 @@ pub struct Mount {
     pub fs_type: String,
     /// Whether an image was written to it, whose type may be another.
     pub image: bool,
+    /// Its line in fstab.
+    pub fstab: InFstab,
+}
+
+/// Swap space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swap {
+    /// The device.
+    pub device: String,
+    /// Its line in fstab.
+    pub fstab: InFstab,
+}
+
+/// How something stands in fstab.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum InFstab {
+    /// With the usual options.
+    #[default]
+    Usual,
+    /// With these options.
+    Options(String),
+    /// Not at all: the installed system does not mount it by itself.
+    Absent,
 }
 
 /// The EFI system partition of a disk.
@@ -130,8 +155,10 @@ pub struct Boot {
     /// The file systems, in an order in which they can be mounted: `/` first. The EFI system
     /// partition need not be among them.
     pub mounts: Vec<Mount>,
-    /// The devices with swap space.
-    pub swaps: Vec<String>,
+    /// The swap spaces.
+    pub swaps: Vec<Swap>,
+    /// What all of that lies on beyond partitions.
+    pub storage: Storage,
     /// The disks that get the boot loader.
     pub disks: Vec<BootDisk>,
     /// What is installed.
@@ -172,7 +199,7 @@ impl Boot {
         self.plain_mounts()
             .map(|mount| mount.device.as_str())
             .chain(esps)
-            .chain(self.swaps.iter().map(String::as_str))
+            .chain(self.swaps.iter().map(|swap| swap.device.as_str()))
     }
 
     /// The file system of `/boot`, where it has one of its own.

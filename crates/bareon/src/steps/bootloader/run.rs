@@ -281,7 +281,7 @@ mod tests {
     use bareon_host::Script;
 
     use super::*;
-    use crate::steps::bootloader::{BootDisk, BootOrder, Esp, Firmware};
+    use crate::steps::bootloader::{BootDisk, BootOrder, Esp, Firmware, InFstab, Storage, Swap};
 
     const ENV: &str =
         "/usr/bin/env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -318,6 +318,7 @@ mod tests {
             mount: mount.into(),
             fs_type: fs_type.into(),
             image: mount == "/",
+            fstab: InFstab::Usual,
         };
         let disk = |disk: &str| BootDisk {
             disk: within(disk),
@@ -326,7 +327,8 @@ mod tests {
         Boot {
             target: target.into(),
             mounts: vec![mount("/dev/vdx3", "/", "ext4"), mount("/dev/vdx5", "/var/my log", "xfs")],
-            swaps: vec![within("/dev/vdx4")],
+            swaps: vec![Swap { device: within("/dev/vdx4"), fstab: InFstab::Usual }],
+            storage: Storage::default(),
             disks: vec![disk("/dev/vdx"), disk("/dev/vdy")],
             firmware,
             efi_boot_order: BootOrder::Keep,
