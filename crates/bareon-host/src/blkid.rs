@@ -3,6 +3,8 @@
 //! `-p` reads the device itself: its answer is never an old one from a cache or from udev, and it is
 //! the same in a ramdisk without udev.
 
+use std::collections::BTreeMap;
+
 use crate::{Cmd, Output, Tool, cmd::SHORT};
 
 /// The status of blkid for signatures of several kinds.
@@ -12,6 +14,13 @@ const AMBIVALENT: i32 = 8;
 /// where there are signatures of several kinds (status 8).
 pub fn probe(device: &str) -> Cmd {
     Tool::Blkid.cmd().time_limit(SHORT).args(["-p", "-o", "export", device]).also_ok(2).also_ok(AMBIVALENT)
+}
+
+/// Reads what lies on each of `devices`. Where there is nothing on one, or signatures of several kinds, the answer has
+/// no word of it, and perhaps none of those after it: they are to be asked for alone, by [`probe`].
+pub fn probe_all<'d>(devices: impl IntoIterator<Item = &'d str>) -> Cmd {
+    let cmd = Tool::Blkid.cmd().time_limit(SHORT).args(["-p", "-o", "export"]).args(devices);
+    cmd.also_ok(2).also_ok(AMBIVALENT)
 }
 
 /// Names the devices whose tag (`UUID`, `PARTUUID`) has that value; nothing is printed for none.
@@ -46,6 +55,15 @@ pub struct Probed {
 /// Reads the answer to [`probe`].
 pub fn probed(answer: &Output) -> Probed {
     Probed { ambivalent: answer.status == AMBIVALENT, ..parse_probe(&answer.stdout) }
+}
+
+/// Reads the answer to [`probe_all`]: by each device's name, as far as something lies there.
+pub fn probed_all(answer: &Output) -> BTreeMap<String, Probed> {
+    let named = |block: &str| {
+        let device = block.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+        Some((unescape(device), parse_probe(block)))
+    };
+    answer.stdout.split("\n\n").filter_map(named).filter(|(_, probed)| probed.fs_type.is_some()).collect()
 }
 
 /// Reads `NAME=value` lines, with `\` before what a shell would not keep.
@@ -96,5 +114,15 @@ mod tests {
             }
         );
         assert_eq!(parse_probe(""), Probed::default());
+    }
+
+    #[test]
+    fn several_devices_are_told_apart() {
+        let recorded = "DEVNAME=/dev/sda1\nUUID=a\nTYPE=ext4\n\nDEVNAME=/dev/mapper/os-swap\nUUID=b\nTYPE=swap\n\n\
+                        DEVNAME=/dev/sda9\nPTTYPE=dos\n";
+        let answer = Output { status: 0, stdout: recorded.into(), stderr: String::new() };
+        let found = probed_all(&answer);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found["/dev/mapper/os-swap"].uuid.as_deref(), Some("b"));
     }
 }

@@ -27,6 +27,11 @@ pub fn umount(dir: &Path) -> Cmd {
     Tool::Umount.cmd().time_limit(SHORT).arg(dir)
 }
 
+/// Unmounts directories, in their order.
+pub fn umount_all<P: AsRef<Path>>(dirs: impl IntoIterator<Item = P>) -> Cmd {
+    dirs.into_iter().fold(Tool::Umount.cmd().time_limit(SHORT), |cmd, dir| cmd.arg(dir.as_ref()))
+}
+
 /// Takes `dir` out of the tree now, and unmounts it when the last one has stopped to use it.
 pub fn umount_lazily(dir: &Path) -> Cmd {
     Tool::Umount.cmd().time_limit(SHORT).arg("--lazy").arg(dir)

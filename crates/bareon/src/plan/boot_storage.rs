@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// All devices that `device` is built on, itself among them: volumes, arrays, partitions.
-pub(super) fn below(scheme: &PartitionScheme, device: &str) -> BTreeSet<String> {
+fn below(scheme: &PartitionScheme, device: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut left = VecDeque::from([device.to_owned()]);
     while let Some(device) = left.pop_front() {

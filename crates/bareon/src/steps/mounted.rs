@@ -10,7 +10,7 @@
 
 use std::{
     fs::File,
-    io,
+    io, mem,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -165,16 +165,22 @@ impl<'h> Mounted<'h> {
 
     fn unmount_all(&mut self) -> Option<MountError> {
         let _shield = runner::shield();
-        let mut first = None;
-        while let Some(mut last) = self.all.pop() {
-            let flushed = last.flush();
-            let unmounted = self.unmount(&last.dir).map_err(MountError::from);
-            for error in [flushed, unmounted].into_iter().filter_map(Result::err) {
-                tracing::warn!("{error}");
-                first.get_or_insert(error);
-            }
+        let mut failed: Vec<MountError> = Vec::new();
+        let mut left: Vec<_> = mem::take(&mut self.all).into_iter().rev().collect();
+        failed.extend(left.iter_mut().filter_map(|one| one.flush().err()));
+        // All by one call; what was busy is seen to one by one.
+        let all_gone = left.len() > 1 && {
+            let result = self.host.run(&mount::umount_all(left.iter().map(|one| &one.dir)));
+            left.retain(|one| result.is_err() && mount::is_mounted(&one.dir).unwrap_or(false));
+            left.is_empty()
+        };
+        if !all_gone {
+            failed.extend(left.iter().filter_map(|one| self.unmount(&one.dir).err()).map(MountError::from));
         }
-        first
+        for error in &failed {
+            tracing::warn!("{error}");
+        }
+        failed.into_iter().next()
     }
 
     fn unmount(&self, dir: &Path) -> Result<(), CommandError> {
@@ -238,8 +244,7 @@ mod tests {
             .ok(&format!("mount -t ext4 /dev/no1 {path}"), "")
             .ok(&format!("mount -t xfs /dev/no2 {path}/var"), "")
             .fails(&format!("mount -t xfs /dev/no3 {path}/srv"), 32, "mount: no such device")
-            .ok(&format!("umount {path}/var"), "")
-            .ok(&format!("umount {path}"), "");
+            .ok(&format!("umount {path}/var {path}"), "");
         let mut mounted = Mounted::below(&host, dir.path()).unwrap();
         mounted.mount("/dev/no1", dir.path(), "ext4").unwrap();
         mounted.mount("/dev/no2", &dir.path().join("var"), "xfs").unwrap();
@@ -280,6 +285,7 @@ mod tests {
         let mut mounted = Mounted::below(&host, dir.path()).unwrap();
         mounted.mount("/dev/no1", dir.path(), "ext4").unwrap();
         mounted.mount("/dev/no2", dir.path(), "ext4").unwrap();
+        mounted.mount("/dev/no3", dir.path(), "ext4").unwrap();
         mounted.unmount_last().unwrap();
         mounted.close().unwrap();
         let umounts: Vec<_> =

@@ -3,7 +3,10 @@
 //! An image may hold another file system than the layout says: what was found is mounted and goes
 //! into fstab.
 
-use bareon_host::{Runner, blkid};
+use bareon_host::{
+    Runner,
+    blkid::{self, Probed},
+};
 
 use super::{Boot, BootError, fstab};
 
@@ -11,26 +14,40 @@ use super::{Boot, BootError, fstab};
 pub struct Found(Vec<(String, fstab::Entry, Option<String>)>);
 
 impl Found {
-    /// Asks each device, with blkid.
+    /// Asks blkid what lies on the devices, on all of them at once.
     ///
     /// # Errors
     /// When one holds nothing that can be mounted, or nothing that has a UUID.
     pub fn probe(host: &dyn Runner, boot: &Boot) -> Result<Self, BootError> {
+        let mut known = blkid::probed_all(&host.run(&blkid::probe_all(boot.devices()))?);
         let mut found = Vec::new();
         for device in boot.devices() {
-            let mount = boot.mount_point(device);
-            let probed = blkid::probed(&host.run(&blkid::probe(device))?);
-            if probed.ambivalent {
-                return Err(BootError::Ambivalent { device: device.into() });
-            }
-            let place = || mount.clone().unwrap_or_else(|| "swap".into());
-            let fs_type = probed
-                .fs_type
-                .ok_or_else(|| BootError::NoFileSystem { device: device.into(), mount: place() })?;
-            let uuid = probed.uuid.ok_or_else(|| BootError::NoUuid { device: device.into() })?;
-            found.push((device.to_owned(), fstab::Entry { uuid, mount, fs_type }, probed.partuuid));
+            let probed = match known.remove(device) {
+                Some(probed) => probed,
+                // blkid has stopped before it, or nothing lies there: its status tells of one device alone.
+                None => blkid::probed(&host.run(&blkid::probe(device))?),
+            };
+            found.push(Self::usable(boot, device, probed)?);
         }
         Ok(Self(found))
+    }
+
+    fn usable(
+        boot: &Boot,
+        device: &str,
+        probed: Probed,
+    ) -> Result<(String, fstab::Entry, Option<String>), BootError> {
+        let mount = boot.mount_point(device);
+        if probed.ambivalent {
+            return Err(BootError::Ambivalent { device: device.into() });
+        }
+        let fs_type = probed.fs_type.ok_or_else(|| BootError::NoFileSystem {
+            device: device.into(),
+            mount: mount.clone().unwrap_or_else(|| "swap".into()),
+        })?;
+        let uuid = probed.uuid.ok_or_else(|| BootError::NoUuid { device: device.into() })?;
+        let line = boot.in_fstab(device);
+        Ok((device.to_owned(), fstab::Entry { uuid, mount, fs_type, line }, probed.partuuid))
     }
 
     /// The line of fstab for `device`.

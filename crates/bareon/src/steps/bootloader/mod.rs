@@ -207,6 +207,13 @@ impl Boot {
         self.mounts.iter().find(|mount| mount.mount == "/boot")
     }
 
+    /// What the layout wants of the line of `device` in fstab.
+    fn in_fstab(&self, device: &str) -> InFstab {
+        let mount = self.mounts.iter().find(|mount| mount.device == device).map(|mount| &mount.fstab);
+        let swap = || self.swaps.iter().find(|swap| swap.device == device).map(|swap| &swap.fstab);
+        mount.or_else(swap).cloned().unwrap_or_default()
+    }
+
     /// Where the installed system mounts `device`; nowhere for swap.
     fn mount_point(&self, device: &str) -> Option<String> {
         let mount = self.mounts.iter().find(|mount| mount.device == device).map(|mount| mount.mount.clone());

@@ -31,7 +31,7 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
             .filter(|part| !part.is_empty())
             .fold(root.to_path_buf(), |path, part| path.join(part))
     };
-    let mut cmds: Vec<_> = boot.devices().map(blkid::probe).collect();
+    let mut cmds = vec![blkid::probe_all(boot.devices())];
     cmds.extend(boot.plain_mounts().map(|m| mount::mount(&m.device, &within(&m.mount), &m.fs_type)));
     cmds.extend(BOUND.map(|dir| mount::bind(dir, &within(dir))));
     cmds.push(ask(root));
@@ -57,9 +57,8 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
     if boot.efivars && !loaders.is_empty() {
         cmds.extend(nvram::commands(id, &loaders));
     }
-    cmds.extend(BOUND.iter().rev().map(|dir| mount::umount(&within(dir))));
-    let mounts: Vec<_> = boot.plain_mounts().collect();
-    cmds.extend(mounts.iter().rev().map(|m| mount::umount(&within(&m.mount))));
+    let mounted: Vec<_> = boot.plain_mounts().map(|m| within(&m.mount)).chain(BOUND.map(within)).collect();
+    cmds.push(mount::umount_all(mounted.iter().rev()));
     cmds
 }
 
@@ -345,17 +344,18 @@ mod tests {
     /// A machine that answers `lines`; what of blkid lies on the devices stands in it as well.
     fn answering(lines: &str) -> Script {
         lines.lines().fold(Script::default(), |host, line| {
-            let probed =
-                line.strip_prefix("blkid -p -o export ").and_then(|device| device.rsplit('/').next());
-            let answer = match probed {
-                Some("vdx2") => "TYPE=vfat\nUUID=E-1\nPART_ENTRY_UUID=AB\n",
-                Some("vdx3") => "TYPE=ext4\nUUID=r-o-o-t\n",
-                Some("vdx4") => "TYPE=swap\nUUID=s-w-a-p\n",
-                Some("vdx5") => "TYPE=xfs\nUUID=v-a-r\n",
-                Some(_) => "TYPE=vfat\nUUID=E-2\n",
-                None => "",
-            };
-            host.ok(line, answer)
+            let devices = line.strip_prefix("blkid -p -o export ").unwrap_or_default().split_whitespace();
+            let answer = devices.fold(String::new(), |answer, device| {
+                let found = match device.rsplit('/').next() {
+                    Some("vdx2") => "TYPE=vfat\nUUID=E-1\nPART_ENTRY_UUID=AB\n",
+                    Some("vdx3") => "TYPE=ext4\nUUID=r-o-o-t\n",
+                    Some("vdx4") => "TYPE=swap\nUUID=s-w-a-p\n",
+                    Some("vdx5") => "TYPE=xfs\nUUID=v-a-r\n",
+                    _ => "TYPE=vfat\nUUID=E-2\n",
+                };
+                answer + "DEVNAME=" + device + "\n" + found + "\n"
+            });
+            host.ok(line, &answer)
         })
     }
 
@@ -368,11 +368,7 @@ mod tests {
             .replace("TARGET", &target)
     }
 
-    const BOTH: &str = "blkid -p -o export /dev/vdx3\n\
-        blkid -p -o export /dev/vdx5\n\
-        blkid -p -o export /dev/vdx2\n\
-        blkid -p -o export /dev/vdy2\n\
-        blkid -p -o export /dev/vdx4\n\
+    const BOTH: &str = "blkid -p -o export /dev/vdx3 /dev/vdx5 /dev/vdx2 /dev/vdy2 /dev/vdx4\n\
         mount -t ext4 /dev/vdx3 TARGET\n\
         mount -t xfs /dev/vdx5 'TARGET/var/my log'\n\
         mount --bind /dev TARGET/dev\n\
@@ -392,12 +388,7 @@ mod tests {
         IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --removable\n\
         umount TARGET/boot/efi\n\
         IN grub-mkconfig -o /boot/grub/grub.cfg\n\
-        umount TARGET/run\n\
-        umount TARGET/sys\n\
-        umount TARGET/proc\n\
-        umount TARGET/dev\n\
-        umount 'TARGET/var/my log'\n\
-        umount TARGET";
+        umount TARGET/run TARGET/sys TARGET/proc TARGET/dev 'TARGET/var/my log' TARGET";
 
     #[test]
     fn both_boot_loaders_go_onto_each_disk() {
@@ -414,7 +405,7 @@ mod tests {
             fstab.ends_with(
                 "UUID=r-o-o-t / ext4 errors=remount-ro 0 1\n\
                  UUID=v-a-r /var/my\\040log xfs defaults 0 0\n\
-                 UUID=E-1 /boot/efi vfat umask=0077,nofail 0 2\n\
+                 UUID=E-1 /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=60s 0 2\n\
                  UUID=s-w-a-p none swap sw 0 0\n"
             ),
             "{fstab}"
@@ -448,7 +439,12 @@ mod tests {
     #[test]
     fn several_signatures_on_a_device_are_told_with_what_shows_them() {
         let boot = boot(Path::new("/nowhere"), Firmware::Bios);
-        let host = Script::default().fails("blkid -p -o export /nowhere/dev/vdx3", 8, "ambivalent result");
+        let all = "blkid -p -o export /nowhere/dev/vdx3 /nowhere/dev/vdx5 /nowhere/dev/vdx4";
+        let host = Script::default().fails(all, 8, "").fails(
+            "blkid -p -o export /nowhere/dev/vdx3",
+            8,
+            "ambivalent result",
+        );
         let error = run(&host, &boot).unwrap_err().to_string();
         assert!(error.contains("`wipefs /nowhere/dev/vdx3`"), "{error}");
     }
@@ -474,7 +470,11 @@ mod tests {
             1,
             "grub-install: error: unable to identify a filesystem.",
         );
-        for line in text.lines().skip_while(|line| !line.ends_with("/run") || !line.starts_with("umount")) {
+        for line in text.lines().skip_while(|line| {
+            !line.starts_with(
+                "umount TARGET/run".replace("TARGET", &dir.path().display().to_string()).as_str(),
+            )
+        }) {
             host = host.ok(line, "");
         }
         let error = run(&host, &boot(dir.path(), Firmware::Both)).unwrap_err().to_string();

@@ -132,13 +132,12 @@ fn uuid(host: &dyn Runner, kernel: &Kernel, device: &str) -> Result<String, Boot
         fs::canonicalize(device).map_or_else(|_| device.into(), |path| path.to_string_lossy().into_owned());
     let dir = kernel.sys.join("class/block").join(kernel_name(&real)).join("md");
     let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
-    let known = mdadm::uuid_in_sysfs(&read("uuid"), &read("metadata_version"));
-    let known = match known {
+    let found = match mdadm::uuid_in_sysfs(&read("uuid"), &read("metadata_version")) {
         Some(uuid) => Some(uuid),
         // Older kernels do not tell.
         None => mdadm::parse_detail(&host.run(&mdadm::detail(device))?.stdout),
     };
-    known.ok_or_else(|| BootError::NoArray { device: device.into() })
+    found.ok_or_else(|| BootError::NoArray { device: device.into() })
 }
 
 #[cfg(test)]
