@@ -76,6 +76,26 @@ pub fn boot(machine: &Machine, name: &str, key: &Key) -> Result<Booted> {
     Err(format!("no login after {LIMIT:?}: {last}\n{}", booted.running.said()).into())
 }
 
+/// The kernel parameter of an installed system that is only to tell what it booted into, see [`check`].
+pub const CHECK: &str = "init=/usr/lib/check-boot";
+
+/// Switches `machine` on, whose kernel parameters hold [`CHECK`], waits until it has switched itself off, and answers
+/// the facts it printed, as `tests/vm/check-boot` has them. The console is kept as `NAME.console`.
+///
+/// # Errors
+/// When the machine does not get there; the error shows the end of its console.
+pub fn check(machine: &Machine, name: &str) -> Result<String> {
+    let console = machine.dir.join(format!("{name}.console"));
+    machine.start(&console)?.0.wait(LIMIT)?;
+    let said = String::from_utf8_lossy(&fs::read(&console)?).replace('\r', "");
+    let facts = said.split_once("@@begin\n").and_then(|(_, rest)| rest.split_once("@@end\n"));
+    facts.map(|(facts, _)| facts.to_owned()).ok_or_else(|| {
+        let tail: Vec<_> = said.lines().rev().take(60).collect();
+        let tail: Vec<_> = tail.into_iter().rev().collect();
+        format!("{name}: it did not boot; the console ends:\n{}", tail.join("\n")).into()
+    })
+}
+
 impl Booted {
     /// Runs `script` in `sh` as root of the machine and answers what it wrote.
     ///

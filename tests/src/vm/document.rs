@@ -1,8 +1,11 @@
-//! Input documents for the machines of the tests, in the format of the `nailgun` driver.
+//! Input documents for the machines of the tests, in the formats of the drivers `nailgun` and `nailgun_simple`.
 
 use serde_json::{Value, json};
 
-use super::machine::{Disk, MAC};
+use super::{
+    machine::{Disk, MAC},
+    scheme::Scheme,
+};
 
 /// The host name that documents give to a machine.
 pub const HOSTNAME: &str = "node-1.domain.tld";
@@ -22,6 +25,43 @@ pub fn partition(mount: &str, file_system: &str, size: u64, label: &str) -> Valu
 /// The volume for `/boot`, of a size in MiB, as the original's callers send it.
 pub fn boot(size: u64) -> Value {
     json!({"type": "raid", "mount": "/boot", "file_system": "ext2", "size": size, "name": "Boot"})
+}
+
+/// A member of the mirror for `mount`, of a size in MiB: one such volume on each of its disks.
+pub fn mirror(mount: &str, file_system: &str, size: u64, label: &str) -> Value {
+    json!({
+        "type": "raid", "mount": mount, "file_system": file_system, "size": size, "name": label, "disk_label": label,
+    })
+}
+
+/// A physical volume of `group`, of a size in MiB, 24 MiB of which are metadata.
+pub fn physical(group: &str, size: u64) -> Value {
+    json!({"type": "pv", "vg": group, "size": size, "lvm_meta_size": 24})
+}
+
+/// An entry of the layout: a volume group with these volumes.
+pub fn group(name: &str, volumes: &[Value]) -> Value {
+    json!({"type": "vg", "id": name, "label": name, "min_size": 0, "_allocate_size": "all", "volumes": volumes})
+}
+
+/// A logical volume with a file system, of a size in MiB.
+pub fn logical(name: &str, mount: &str, file_system: &str, size: u64) -> Value {
+    json!({"type": "lv", "name": name, "mount": mount, "file_system": file_system, "size": size})
+}
+
+/// A document of `nailgun_simple` with this scheme, and the rest as [`document`] has it.
+pub fn simple(scheme: &Scheme, images: &[(&str, String)], key: &str) -> Value {
+    let mut document = document(&[], images, key);
+    document["partitioning"] = scheme.value();
+    document
+}
+
+/// Adds `words` to the kernel parameters of a document.
+#[must_use]
+pub fn with_kernel_parameter(mut document: Value, words: &str) -> Value {
+    let parameters = &mut document["ks_meta"]["pm_data"]["kernel_params"];
+    *parameters = format!("{} {words}", parameters.as_str().unwrap_or_default()).into();
+    document
 }
 
 /// An entry of the layout: `disk` with these volumes, beside the two that only account for space.

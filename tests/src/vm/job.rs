@@ -2,7 +2,8 @@
 //!
 //! The script runs in `sh` with two functions of ours: `provision [ARGUMENT…]` runs the program on the document, with its
 //! log in `/out/log` and its report in `/out/report.json`, and `nothing_left` fails unless the target is unmounted and
-//! every process of the program has ended. Whatever lies in `/out` at the end comes back.
+//! every process of the program has ended. `read_back NAME` keeps what lies on the disks in `/out/NAME`, for
+//! [`Found`](super::found::Found). Whatever lies in `/out` at the end comes back.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -28,7 +29,6 @@ chmod 755 /usr/bin/bareon-provision
 mkdir -p /usr/share/bareon
 get templates.tar /tmp/templates.tar
 tar -C /usr/share/bareon -xf /tmp/templates.tar
-get provision.json /tmp/provision.json
 provision() {
     bareon-provision --input-data-file /tmp/provision.json --log-file /out/log --report /out/report.json --debug "$@"
 }
@@ -37,10 +37,34 @@ mounts() { cut -d' ' -f2 /proc/mounts | sort; }
 mounts >/tmp/mounts
 nothing_left() {
     mounts | diff /tmp/mounts - || { echo "something is still mounted"; return 1; }
-    if pgrep -a 'bareon|mkfs|sfdisk|parted|grub|resize2fs|e2fsck|chroot'; then
+    udevadm settle
+    if pgrep -a 'bareon|mkfs|sfdisk|parted|grub|resize2fs|e2fsck|chroot|mdadm|lvm|wipefs'; then
         echo "a process is left"; return 1
     fi
     losetup -ln -O BACK-FILE | grep -v root.squashfs && { echo "a loop device is left"; return 1; }
+    return 0
+}
+read_back() {
+    mkdir -p "/out/$1"
+    udevadm settle
+    lsblk --json --bytes --list --output PATH,TYPE,SIZE,START,LOG-SEC >"/out/$1/kernel.json"
+    for disk in $(lsblk -dnro PATH,TYPE | sed -n 's/ disk$//p'); do
+        name=${disk##*/}
+        sfdisk --json "$disk" >"/out/$1/$name.sfdisk" 2>"/out/$1/$name.sfdisk-said" || continue
+        sgdisk --verify --print "$disk" >"/out/$1/$name.sgdisk" 2>&1
+    done
+    for md in /sys/block/md*/md; do
+        [ -e "$md" ] || continue
+        md=${md%/md}
+        md=${md##*/}
+        mdadm --detail --export "/dev/$md" >"/out/$1/$md.mdadm"
+        mdadm --detail "/dev/$md" >"/out/$1/$md.detail"
+    done
+    lvm fullreport --reportformat json --units b --nosuffix --configreport vg --options vg_name,vg_extent_size,pv_count \
+        --configreport pv --options pv_name,vg_name,pv_size,pv_mda_count,pv_mda_size \
+        --configreport lv --options lv_name,vg_name,lv_size,lv_active \
+        --configreport pvseg --options pvseg_start --configreport seg --options seg_start >"/out/$1/lvm.json"
+    for node in $(lsblk -nro PATH | sort -u); do blkid -p -o export "$node" && echo; done >"/out/$1/blkid"
     return 0
 }
 "#;
@@ -105,10 +129,27 @@ pub fn serve_image(server: &Server) -> Result<()> {
 /// # Errors
 /// When the machine does not start, hangs, or brings nothing back. A script that fails is an outcome.
 pub fn run(machine: &Machine, name: &str, document: &Value, script: &str) -> Result<Outcome> {
+    run_with(machine, name, &[("provision.json", document)], script)
+}
+
+/// The same with several documents, each of which lies in `/tmp` under its name.
+///
+/// # Errors
+/// The same.
+pub fn run_with(
+    machine: &Machine,
+    name: &str,
+    documents: &[(&str, &Value)],
+    script: &str,
+) -> Result<Outcome> {
     let assets = assets::assets()?;
     let server = Server::start()?;
-    server.bytes("/job", format!("{PRELUDE}{script}"));
-    server.bytes("/provision.json", serde_json::to_vec_pretty(document)?);
+    let mut fetch = String::new();
+    for (document, content) in documents {
+        server.bytes(&format!("/{document}"), serde_json::to_vec_pretty(content)?);
+        fetch = format!("{fetch}get {document} /tmp/{document}\n");
+    }
+    server.bytes("/job", format!("{PRELUDE}{fetch}{script}"));
     server.bytes("/templates.tar", assets.templates.clone());
     server.file("/bareon-provision", &assets.program);
     let console = machine.dir.join(format!("{name}.console"));

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use super::disk::{Bus, Disk};
 use super::{
     assets::{self, OVMF_CODE, OVMF_VARS},
     process::{self, Result},
@@ -35,47 +36,8 @@ pub enum Firmware {
     Uefi,
 }
 
-/// How a disk is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bus {
-    /// `/dev/vda`, …
-    Virtio,
-    /// `/dev/nvme0n1`, …
-    Nvme,
-}
-
-/// A disk: a sparse file, a bus, a serial number.
-#[derive(Debug, Clone)]
-pub struct Disk {
-    /// The raw file.
-    pub path: PathBuf,
-    /// How it is attached.
-    pub bus: Bus,
-    /// Its serial number, by which the input document names it.
-    pub serial: String,
-    /// Its size in MiB.
-    pub size_mib: u64,
-}
-
-impl Disk {
-    /// The udev link below `/dev` that names this disk.
-    pub fn link(&self) -> String {
-        match self.bus {
-            Bus::Virtio => format!("disk/by-id/virtio-{}", self.serial),
-            Bus::Nvme => format!("disk/by-id/nvme-QEMU_NVMe_Ctrl_{}", self.serial),
-        }
-    }
-
-    /// The SHA-256 of the whole disk, as hexadecimal digits.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn sha256(&self) -> Result<String> {
-        process::output(process::command("sha256sum").stdin(File::open(&self.path)?))
-    }
-}
-
 /// A machine that is off.
+#[derive(Debug, Clone)]
 pub struct Machine {
     /// Where its files lie.
     pub dir: PathBuf,
@@ -85,6 +47,10 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// RAM in MiB.
     pub memory_mib: u32,
+    /// Whether the ramdisk's udev assembles arrays and volume groups, as udev's rules have it.
+    pub assembles: bool,
+    /// Whether what it writes to its disks is thrown away when it is switched off.
+    pub forgets: bool,
 }
 
 impl Machine {
@@ -96,7 +62,14 @@ impl Machine {
         if firmware == Firmware::Uefi {
             fs::copy(OVMF_VARS, dir.join("vars.fd"))?;
         }
-        Ok(Self { dir: dir.into(), firmware, disks: Vec::new(), memory_mib: 768 })
+        Ok(Self {
+            dir: dir.into(),
+            firmware,
+            disks: Vec::new(),
+            memory_mib: 768,
+            assembles: false,
+            forgets: false,
+        })
     }
 
     /// Adds an empty disk and answers its place in `disks`.
@@ -106,8 +79,16 @@ impl Machine {
     pub fn add_disk(&mut self, bus: Bus, serial: &str, size_mib: u64) -> Result<usize> {
         let path = self.dir.join(format!("{serial}.raw"));
         File::create(&path)?.set_len(size_mib << 20)?;
-        self.disks.push(Disk { path, bus, serial: serial.into(), size_mib });
+        let serial = serial.into();
+        self.disks.push(Disk { path, bus, serial, size_mib, sector: 512, wwn: None, optimal_io: 0 });
         Ok(self.disks.len() - 1)
+    }
+
+    /// The same machine with some of its disks pulled. They are not touched, and there again in the next boot of `self`.
+    #[must_use]
+    pub fn without(&self, places: &[usize]) -> Self {
+        let kept = (0..self.disks.len()).filter(|place| !places.contains(place));
+        Self { disks: kept.map(|place| self.disks[place].clone()).collect(), ..self.clone() }
     }
 
     /// Starts the ramdisk, which fetches and runs the job at `job`. The console is written to `console`.
@@ -118,7 +99,8 @@ impl Machine {
         let assets = assets::assets()?;
         let mut qemu = self.qemu(console);
         qemu.arg("-kernel").arg(&assets.kernel).arg("-initrd").arg(&assets.initrd);
-        qemu.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 {FAST} job={job}"));
+        let assembly = if self.assembles { "" } else { " noassembly" };
+        qemu.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 {FAST}{assembly} job={job}"));
         qemu.args(["-netdev", "user,id=net0"]);
         Running::start(qemu, console)
     }
@@ -150,16 +132,11 @@ impl Machine {
             qemu.arg("-drive").arg(flash(Path::new(OVMF_CODE), ",readonly=on"));
             qemu.arg("-drive").arg(flash(&self.dir.join("vars.fd"), ""));
         }
-        for (i, disk) in self.disks.iter().enumerate() {
-            let file = disk.path.display();
-            // A full host disk pauses the machine silently unless errors are reported to it.
-            let drive = "if=none,format=raw,cache=unsafe,discard=unmap,werror=report,rerror=report";
-            qemu.arg("-drive").arg(format!("{drive},id=disk{i},file={file}"));
-            let (device, serial) = match disk.bus {
-                Bus::Virtio => ("virtio-blk-pci", &disk.serial),
-                Bus::Nvme => ("nvme", &disk.serial),
-            };
-            qemu.arg("-device").arg(format!("{device},drive=disk{i},serial={serial},bootindex={}", i + 1));
+        if self.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
+            qemu.args(["-device", "virtio-scsi-pci,id=scsi"]);
+        }
+        for (place, disk) in self.disks.iter().enumerate() {
+            qemu.args(disk.arguments(place, self.forgets));
         }
         qemu
     }

@@ -9,8 +9,12 @@
 
 pub mod assets;
 pub mod boot;
+pub mod by_hand;
+pub mod disk;
 pub mod document;
+pub mod found;
 pub mod http;
 pub mod job;
 pub mod machine;
 pub mod process;
+pub mod scheme;

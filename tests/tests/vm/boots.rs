@@ -1,12 +1,11 @@
 //! Machines that are provisioned and boot: by BIOS and UEFI, from virtio and `NVMe`, once and again.
 
-use std::{fs, io::Write};
+use std::fs;
 
 use bareon_tests::vm::{
     assets::OVMF_VARS,
     document::{self, partition},
     machine::{Bus, Firmware},
-    process,
 };
 
 use crate::case::{Case, Facts, ok};
@@ -37,22 +36,11 @@ fn assert_all_file_systems(facts: &Facts) {
     assert!(size > 1200 << 20, "the root file system was not grown: {facts}");
 }
 
-/// A disk beside the one that is provisioned, with a file system and data that nobody may touch.
-fn add_bystander(case: &mut Case) -> usize {
-    let place = ok(case.machine.add_disk(Bus::Virtio, "BYSTANDER", 64));
-    let path = &case.machine.disks[place].path;
-    let mut disk = ok(fs::OpenOptions::new().write(true).open(path));
-    ok(disk.write_all(&vec![0x5a; 8 << 20]));
-    // The label is that of the target's own file system: whatever looks for that by label may find this one.
-    ok(process::output(process::command("mkfs.ext4").args(["-q", "-F", "-L", "system"]).arg(path)));
-    place
-}
-
 #[test]
 #[ignore = "needs root and QEMU: contrib/test runs it"]
 fn bios_virtio_every_file_system_twice_and_a_bystander() {
     let mut case = Case::new(Firmware::Bios, Bus::Virtio);
-    let bystander = add_bystander(&mut case);
+    case.add_bystander();
     let before: Vec<_> = case.machine.disks.iter().map(|disk| ok(disk.sha256())).collect();
     let document = case.document(all_file_systems());
 
@@ -67,12 +55,7 @@ fn bios_virtio_every_file_system_twice_and_a_bystander() {
         assert_eq!(ok(disk.sha256()), *before, "a plan wrote to {}", disk.serial);
     }
 
-    let outcome = case.provision("first", &document);
-    assert_eq!(
-        ok(case.machine.disks[bystander].sha256()),
-        before[bystander],
-        "the bystander was written to: {outcome}"
-    );
+    case.provision("first", &document);
     let first = case.boot("first-boot");
     assert_all_file_systems(&first);
 

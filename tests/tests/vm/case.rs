@@ -11,6 +11,8 @@ use bareon_tests::vm::{
 };
 use serde_json::Value;
 
+use crate::bystander;
+
 /// Asked of every machine that has booted. Each answer is a line `@NAME` and what follows it.
 const QUESTIONS: &str = r#"
 fact() { echo "@$1"; shift; "$@" 2>&1; }
@@ -43,19 +45,42 @@ pub struct Case {
     pub machine: Machine,
     /// Who may log in.
     pub key: Key,
+    bystander: Option<(usize, String)>,
     dir: Option<tempfile::TempDir>,
 }
 
 impl Case {
     /// A machine with one empty disk of 3 GiB.
     pub fn new(firmware: Firmware, bus: Bus) -> Self {
+        let mut case = Self::bare(firmware);
+        ok(case.machine.add_disk(bus, "TARGET", 3072));
+        case
+    }
+
+    /// A machine without disks.
+    pub fn bare(firmware: Firmware) -> Self {
         let dir = ok(tempfile::Builder::new().prefix("bareon-vm-").tempdir());
-        let mut machine = ok(Machine::new(dir.path(), firmware));
-        ok(machine.add_disk(bus, "TARGET", 3072));
+        let machine = ok(Machine::new(dir.path(), firmware));
         let images = ok(Server::start());
         ok(job::serve_image(&images));
         let key = ok(Key::generate(dir.path()));
-        Self { images, machine, key, dir: Some(dir) }
+        Self { images, machine, key, bystander: None, dir: Some(dir) }
+    }
+
+    /// Adds the [bystander](bystander), whose bytes are compared after every run and boot from now on.
+    pub fn add_bystander(&mut self) {
+        let place = bystander::add(&mut self.machine);
+        self.bystander = Some((place, ok(self.machine.disks[place].sha256())));
+    }
+
+    fn unharmed(&self, by: &str) {
+        if let Some((place, before)) = &self.bystander {
+            assert_eq!(
+                ok(self.machine.disks[*place].sha256()),
+                *before,
+                "the bystander was written to: {by}"
+            );
+        }
     }
 
     /// The disk that is provisioned.
@@ -69,9 +94,23 @@ impl Case {
         document::document(&layout, &[("/", self.images.url("/image/root.img.gz"))], &self.key.public)
     }
 
+    /// The images that a document fetches: the root image, and the one for `/boot` where it is asked for.
+    pub fn images(&self, boot: bool) -> Vec<(&'static str, String)> {
+        let mut images = vec![("/", self.images.url("/image/root.img.gz"))];
+        images.extend(boot.then(|| ("/boot", self.images.url("/image/boot.img.gz"))));
+        images
+    }
+
     /// Runs a job in the ramdisk.
     pub fn run(&self, name: &str, document: &Value, script: &str) -> Outcome {
-        ok(job::run(&self.machine, name, document, script))
+        self.run_with(name, &[("provision.json", document)], script)
+    }
+
+    /// Runs a job in the ramdisk with several documents.
+    pub fn run_with(&self, name: &str, documents: &[(&str, &Value)], script: &str) -> Outcome {
+        let outcome = ok(job::run_with(&self.machine, name, documents, script));
+        self.unharmed(&outcome.to_string());
+        outcome
     }
 
     /// Provisions the machine, which must succeed and leave nothing behind.
@@ -80,6 +119,27 @@ impl Case {
         assert_eq!(outcome.status, 0, "{outcome}");
         assert_eq!(ok(outcome.report())["end"]["outcome"], "success", "{outcome}");
         outcome
+    }
+
+    /// Boots the machine as far as its root file system and what fstab lists, and answers what it found. For documents
+    /// with [`CHECK`](boot::CHECK) among the kernel parameters.
+    pub fn check(&self, name: &str) -> Facts {
+        self.check_machine(name, &self.machine)
+    }
+
+    /// The same without the disks at the places `pulled`; what it then writes to the others is thrown away.
+    pub fn check_without(&self, name: &str, pulled: &[usize]) -> Facts {
+        self.check_machine(name, &Machine { forgets: true, ..self.machine.without(pulled) })
+    }
+
+    fn check_machine(&self, name: &str, machine: &Machine) -> Facts {
+        let facts = Facts::read(&ok(boot::check(machine, name)));
+        self.unharmed(name);
+        facts.is("mount", "");
+        facts.is("swapon", "");
+        facts.is("firmware", if self.machine.firmware == Firmware::Uefi { "UEFI" } else { "BIOS" });
+        facts.has("cmdline", KERNEL_PARAMETER);
+        facts
     }
 
     /// Boots the machine from its own disk and checks what holds for all.
@@ -121,7 +181,10 @@ pub struct Facts(BTreeMap<String, String>);
 
 impl Facts {
     fn of(booted: &Booted) -> Self {
-        let text = ok(booted.ask(QUESTIONS));
+        Self::read(&ok(booted.ask(QUESTIONS)))
+    }
+
+    fn read(text: &str) -> Self {
         let facts = format!("\n{text}")
             .split("\n@")
             .skip(1)

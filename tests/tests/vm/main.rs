@@ -5,4 +5,7 @@
 
 mod boots;
 mod breaks;
+mod bystander;
 mod case;
+mod found;
+mod storage;
