@@ -37,6 +37,7 @@ fn shown(case: &Value) -> String {
         grub_timeout: 5,
         fix_udev_net_rules: true,
         udev_rules_dir: "/etc/udev/rules.d".into(),
+        skip_md_containers: true,
     };
     let host = Script::default();
     let name = case["driver"].as_str().expect("driver");

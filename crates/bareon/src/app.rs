@@ -188,6 +188,7 @@ impl Call<'_> {
             grub_timeout: u32::try_from(settings.grub_timeout).unwrap_or(u32::MAX),
             fix_udev_net_rules: settings.fix_udev_net_rules,
             udev_rules_dir: settings.udev_rules_dir.clone(),
+            skip_md_containers: settings.skip_md_containers,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         copyimage::{CopyImageError, WriteImage},
         partitioning::{self, LayOutError},
         place::Elsewhere,
+        teardown::TearDownError,
         volumes::VolumesError,
     },
 };
@@ -40,6 +41,9 @@ pub struct RunError {
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
+    /// Of what lay on the disks.
+    #[error(transparent)]
+    TearDown(#[from] TearDownError),
     /// Of partitioning.
     #[error(transparent)]
     LayOut(#[from] LayOutError),
@@ -123,6 +127,7 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
         return Err(StepError::Cancelled);
     }
     match &step.action {
+        Action::TearDown(down) => down.run(host, &Kernel::default())?,
         Action::LayOut(disk) => disk.run(host)?,
         Action::MakeArray(array) => array.run(host)?,
         Action::MakeGroup(group) => group.run(host)?,
@@ -194,6 +199,9 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
         }
     };
     let left = match &failed.action {
+        Action::TearDown(down) => {
+            format!("what lay on {} may be gone in part", down.disks.join(", "))
+        }
         Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.table.disk),
         Action::MakeArray(array) => format!("{} may be there without anything on it", array.array.device),
         Action::MakeGroup(group) => format!("the volume group {} may lack some of its volumes", group.name),

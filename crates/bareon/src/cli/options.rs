@@ -148,10 +148,10 @@ options! {
         udev_rules_dir: PathBuf = "/etc/udev/rules.d", "Where the installed system keeps its udev rules.";
         fix_udev_net_rules: bool = "true", "Write udev rules that keep the names of the network interfaces.";
         grub_timeout: u64 = "5", "How many seconds GRUB shows its menu.";
+        skip_md_containers: bool = "true", "Refuse a disk that belongs to firmware RAID; if not, its container is removed.";
         efi_boot_order: EfiBootOrder = "keep", "Where the installed system goes in UEFI's boot order.";
     }
     [unused] {
-        skip_md_containers: bool = "true", "containers of firmware RAID are never touched by this version";
         udev_rules_lib_dir: PathBuf = "/lib/udev/rules.d", "udev is kept off a disk by a lock on it, its rules are left alone";
         udev_rename_substr: String = ".renamedrule", "udev is kept off a disk by a lock on it, its rules are left alone";
         udev_empty_rule: String = "empty_rule", "udev is kept off a disk by a lock on it, its rules are left alone";

@@ -463,8 +463,8 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_or_would_never_work_is_said() {
-        let resolved = in_file("skip_md_containers = true\n", &Given::default()).unwrap();
-        assert!(resolved.warnings[0].contains("skip_md_containers has no effect"), "{:?}", resolved.warnings);
+        let resolved = in_file("read_chunk_size = 1\n", &Given::default()).unwrap();
+        assert!(resolved.warnings[0].contains("read_chunk_size has no effect"), "{:?}", resolved.warnings);
         let (lines, _) = mistakes("http_request_timeout = 0\n", &Given::default());
         assert!(lines[0].ends_with(
             "http_request_timeout = 0: a number of seconds above 0, such as 10 or 2.5 is expected"

@@ -118,6 +118,7 @@ impl Machine {
                 by: "somebody has it, or a partition of it, for himself, and the kernel does not name him"
                     .into(),
                 remedy: format!("`lsblk {disk}`, `fuser -v {disk}` may show who; end that use"),
+                holder: None,
             }],
             _ => uses,
         }
@@ -193,6 +194,7 @@ mod tests {
             grub_timeout: 1,
             fix_udev_net_rules: false,
             udev_rules_dir: "/etc/udev/rules.d".into(),
+            skip_md_containers: true,
         };
         plan::plan(driver.read(&document, &facts).unwrap(), machine, &options, &host).to_string()
     }

@@ -40,6 +40,19 @@ pub struct Use {
     pub by: String,
     /// What ends that use.
     pub remedy: String,
+    /// The array or group that uses it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+}
+
+/// An array or a group that is built on a device, as the stack names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Holder {
+    /// The array with this node.
+    Array(String),
+    /// The group with this UUID, without its dashes.
+    Group(String),
 }
 
 /// The users of block devices at one moment.
@@ -85,7 +98,8 @@ impl Usage {
         let through = if own == device { String::new() } else { format!(" (through {own})") };
         let number = fs::read_to_string(self.class(name).join("dev")).unwrap_or_default();
         let mut add = |by: String, remedy: String| {
-            uses.insert(Use { device: device.into(), by: format!("{by}{through}"), remedy });
+            let by = format!("{by}{through}");
+            uses.insert(Use { device: device.into(), by, remedy, holder: None });
         };
         let is_it = |mounted: &&Mounted| {
             let (major, minor) = mounted.number;
@@ -106,29 +120,33 @@ impl Usage {
             return;
         }
         for holder in names_in(&self.class(name).join("holders")) {
-            let (shown, remedy) = self.holder(&holder);
-            uses.insert(Use { device: device.into(), by: format!("held by {shown}{through}"), remedy });
+            let (shown, remedy, known) = self.holder(&holder);
+            let by = format!("held by {shown}{through}");
+            uses.insert(Use { device: device.into(), by, remedy, holder: known });
             self.collect(&holder, device, uses, depth + 1);
         }
     }
 
-    /// A holder's name for people, and what stops it.
-    fn holder(&self, name: &str) -> (String, String) {
+    /// A holder's name for people, what stops it, and what of the stack it is.
+    fn holder(&self, name: &str) -> (String, String, Option<Holder>) {
+        /// How long a group's UUID is within a volume's name in the device mapper (`LVM-`, group, volume).
+        const UUID: usize = 32;
         let class = self.class(name);
         if let Ok(dm) = fs::read_to_string(class.join("dm/name")) {
             let uuid = fs::read_to_string(class.join("dm/uuid")).unwrap_or_default();
             let node = format!("/dev/mapper/{}", dm.trim());
-            return if uuid.starts_with("LVM-") {
-                (format!("the logical volume {node}"), format!("lvchange -an {node}"))
+            return if let Some(uuids) = uuid.strip_prefix("LVM-") {
+                let group = uuids.get(..UUID).map(|group| Holder::Group(group.into()));
+                (format!("the logical volume {node}"), format!("lvchange -an {node}"), group)
             } else {
-                (node, format!("dmsetup remove {}", dm.trim()))
+                (node, format!("dmsetup remove {}", dm.trim()), None)
             };
         }
         let node = node(name);
         if class.join("md").is_dir() {
-            return (format!("the array {node}"), format!("mdadm --stop {node}"));
+            return (format!("the array {node}"), format!("mdadm --stop {node}"), Some(Holder::Array(node)));
         }
-        (node.clone(), format!("end the use by {node}"))
+        (node.clone(), format!("end the use by {node}"), None)
     }
 
     fn class(&self, name: &str) -> PathBuf {

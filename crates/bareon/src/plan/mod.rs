@@ -13,6 +13,7 @@
 //! - `layout`: partition tables and file systems from the partition scheme
 //! - `checks`: what is refused; `contradictions`: parts that exclude each other
 //! - `volumes`: what is built on partitions, in its order, and how it fits
+//! - `teardown`: what goes of what lies on the disks
 //! - `images`, `drive`, `boot`: what is written, the config drive, where the boot loader goes
 //! - `show`: a plan for people; `json`: a plan for programs
 
@@ -26,6 +27,7 @@ mod json;
 mod layout;
 mod show;
 mod step;
+mod teardown;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -100,6 +102,8 @@ pub struct Options {
     pub fix_udev_net_rules: bool,
     /// Where udev's rules lie in the installed system.
     pub udev_rules_dir: PathBuf,
+    /// Whether disks that belong to firmware RAID are refused, not taken out of it.
+    pub skip_md_containers: bool,
 }
 
 /// Why a run will not be made.
@@ -131,6 +135,12 @@ pub struct Plan {
 pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: &dyn Runner) -> Plan {
     let firmware = options.firmware.unwrap_or(if machine.uefi { Firmware::Uefi } else { Firmware::Bios });
     let mut steps = Vec::new();
+    let down = teardown::plan(&deployment, machine, options.skip_md_containers);
+    steps.extend(down.step.map(|down| Step {
+        stage: Stage::Partition,
+        what: down.what(),
+        action: Action::TearDown(down),
+    }));
     // Where something is kept no table is written: what a kept layout asks for is refused as a whole.
     if !deployment.skip_partitioning {
         steps.extend(layout_steps(&deployment, machine, firmware));
@@ -146,6 +156,7 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
     let mut refusals = checks::refusals(&deployment, machine, firmware);
     refusals.extend(contradictions::refusals(&deployment, options, firmware));
     refusals.extend(drive_refusals);
+    refusals.extend(down.refusals);
     if machine.is_this() {
         refusals.extend(missing_programs(&steps, host));
     }

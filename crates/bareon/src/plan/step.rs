@@ -14,6 +14,7 @@ use crate::{
         copyimage::WriteImage,
         partitioning::{self, LayOutDisk, MakeFs},
         place::Ground,
+        teardown::TearDown,
         volumes::{MakeArray, MakeGroup},
     },
 };
@@ -32,6 +33,8 @@ pub struct Step {
 /// What a step does.
 #[derive(Debug, Clone)]
 pub enum Action {
+    /// Takes down what lies on the disks.
+    TearDown(TearDown),
     /// Writes a disk's table and makes the file systems on it.
     LayOut(LayOutDisk),
     /// Makes an array.
@@ -87,6 +90,7 @@ impl Step {
     /// The same as commands.
     pub(super) fn calls(&self) -> Vec<Cmd> {
         match &self.action {
+            Action::TearDown(down) => down.commands(),
             Action::LayOut(disk) => disk.commands(),
             Action::MakeArray(array) => array.commands(),
             Action::MakeGroup(group) => group.commands(),

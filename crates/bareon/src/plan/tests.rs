@@ -40,6 +40,7 @@ fn planned(driver: &str, document: &Value, machine: &Machine, firmware: Firmware
         grub_timeout: 5,
         fix_udev_net_rules: true,
         udev_rules_dir: "/etc/udev/rules.d".into(),
+        skip_md_containers: true,
     };
     let driver = drivers::find(driver, std::path::Path::new("/nonexistent"), &host).unwrap();
     let deployment = driver.read(document, &facts).ok()?;

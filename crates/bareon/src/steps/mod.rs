@@ -7,4 +7,5 @@ pub mod folder;
 pub mod mounted;
 pub mod partitioning;
 pub mod place;
+pub mod teardown;
 pub mod volumes;

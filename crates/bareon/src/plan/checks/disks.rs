@@ -7,6 +7,7 @@ use crate::objects::{
     Bytes,
     partition::{Label, Parted, Partition, PartitionType},
 };
+use crate::plan::teardown;
 
 /// The mirror of the table at a disk's end: 32 sectors of entries and its header.
 const BACKUP_GPT_SECTORS: u64 = 33;
@@ -43,7 +44,7 @@ impl Checks<'_> {
         if device.read_only() {
             self.refuse(&WRITING, path, name, "the disk can only be read", "take its write protection away");
         }
-        for used in self.machine.uses(name) {
+        for used in self.machine.uses(name).iter().filter(|used| teardown::blocks(used, self.machine)) {
             let problem = format!("{} is in use: {}", used.device, used.by);
             self.refuse(&WRITING, path, name, &problem, &used.remedy);
         }
