@@ -1,10 +1,19 @@
-//! Running a plan: its steps in their order, each told in the log, on the terminal and in the report.
+//! Running a plan: its steps in their order, each told in the log, on the terminal and in the report. Steps that do not
+//! depend on one another run at once: the tables of several disks, the file systems on several volumes.
 //!
 //! The first step that fails ends the run. What is said then is which step, why, which ones were done
 //! before it, and in what state that leaves the disks; nothing is mounted at that point, as steps clean
 //! up after themselves.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
 
 use bareon_host::{CommandError, Runner, entropy, runner};
 use bareon_image::{Options, TargetState, Written, shown};
@@ -80,6 +89,10 @@ fn headline(stage: Stage) -> &'static str {
     }
 }
 
+/// How many steps run at once where they do not depend on one another: enough to keep disks busy, and few enough that
+/// the tools for them, mkfs above all, fit into the memory of a small machine.
+const AT_ONCE: usize = 8;
+
 /// Runs the steps of `stages`.
 ///
 /// # Errors
@@ -87,39 +100,98 @@ fn headline(stage: Stage) -> &'static str {
 pub fn run(
     plan: &Plan,
     stages: &[Stage],
-    host: &dyn Runner,
+    host: &(dyn Runner + Sync),
     images: &Options,
     context: &Context,
 ) -> Result<(), RunError> {
-    let steps: Vec<_> = plan.steps.iter().filter(|step| stages.contains(&step.stage)).collect();
-    let mut done = 0;
+    let total = plan.steps.iter().filter(|step| stages.contains(&step.stage)).count();
+    let run = Run { host, images, context, total };
+    let mut done = Vec::new();
     if !entropy::wait() {
         tracing::warn!("the kernel has no random numbers yet: tools that make UUIDs will be slow");
     }
     for &stage in stages {
         tracing::info!("{}", headline(stage));
         let _bar = context.bars.stage(stage.name());
-        for step in steps.iter().filter(|step| step.stage == stage) {
-            tracing::info!("step {} of {}: {}", done + 1, steps.len(), step.what);
-            let reported = context.report.step_started(stage.name(), &*step.what);
-            let begun = Instant::now();
-            let result = run_step(step, host, images, context);
-            context.report.step_ended(reported, result.as_ref().err().map(|error| chain(error)));
-            if let Err(source) = result {
-                return Err(RunError {
-                    what: step.what.clone(),
-                    number: done + 1,
-                    total: steps.len(),
-                    stage,
-                    state: state(&steps[..done], step, &source),
-                    source: Box::new(source),
-                });
-            }
-            done += 1;
-            tracing::info!("step {done} of {} done in {} ms", steps.len(), begun.elapsed().as_millis());
+        let steps: Vec<_> = plan.steps.iter().filter(|step| step.stage == stage).collect();
+        for batch in steps.chunk_by(|one, other| one.independent_of(other)) {
+            run.batch(batch, &mut done)?;
         }
     }
     Ok(())
+}
+
+/// What all steps of a run share.
+struct Run<'a> {
+    host: &'a (dyn Runner + Sync),
+    images: &'a Options,
+    context: &'a Context,
+    total: usize,
+}
+
+impl Run<'_> {
+    /// Runs steps that do not depend on one another, and adds those that succeeded to `done`. Where one fails, those
+    /// that run already come to their end, and no other begins.
+    fn batch<'s>(&self, batch: &[&'s Step], done: &mut Vec<&'s Step>) -> Result<(), RunError> {
+        let before = done.len();
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let results: Vec<_> = batch.iter().map(|_| OnceLock::new()).collect();
+        let work = || {
+            while let Some((i, step)) = at(batch, &next)
+                && !failed.load(Ordering::Relaxed)
+            {
+                let result = self.step(before + i + 1, step);
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                // Each place is taken once, so it is still empty.
+                let _ = results[i].set(result);
+            }
+        };
+        if batch.len() == 1 {
+            work();
+        } else {
+            thread::scope(|scope| (0..AT_ONCE.min(batch.len())).for_each(|_| drop(scope.spawn(work))));
+        }
+        let mut error = None;
+        for (i, (step, result)) in batch.iter().zip(results).enumerate() {
+            match result.into_inner() {
+                Some(Ok(())) => done.push(step),
+                Some(Err(source)) if error.is_none() => error = Some((i, *step, source)),
+                // The first ends the run and is told at its end.
+                Some(Err(other)) => tracing::error!("{} failed, too: {}", step.what, chain(&other)),
+                None => {}
+            }
+        }
+        error.map_or(Ok(()), |(i, step, source)| {
+            Err(RunError {
+                what: step.what.clone(),
+                number: before + i + 1,
+                total: self.total,
+                stage: step.stage,
+                state: state(done, step, &source),
+                source: Box::new(source),
+            })
+        })
+    }
+
+    /// Runs a step, which has that number, and tells of it.
+    fn step(&self, number: usize, step: &Step) -> Result<(), StepError> {
+        let Self { host, images, context, total } = *self;
+        tracing::info!("step {number} of {total}: {}", step.what);
+        let reported = context.report.step_started(step.stage.name(), &*step.what);
+        let begun = Instant::now();
+        let result = run_step(step, host, images, context);
+        context.report.step_ended(reported, result.as_ref().err().map(|error| chain(error)));
+        if result.is_ok() {
+            tracing::info!("step {number} of {total} done in {} ms", begun.elapsed().as_millis());
+        }
+        result
+    }
+}
+
+/// The next of `batch` that nobody has taken.
+fn at<'s>(batch: &[&'s Step], next: &AtomicUsize) -> Option<(usize, &'s Step)> {
+    let i = next.fetch_add(1, Ordering::Relaxed);
+    batch.get(i).map(|step| (i, *step))
 }
 
 fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context) -> Result<(), StepError> {

@@ -102,6 +102,14 @@ impl Step {
         }
     }
 
+    /// Whether this and `next` can run at once: two disks, two file systems.
+    pub fn independent_of(&self, next: &Self) -> bool {
+        matches!(
+            (&self.action, &next.action),
+            (Action::LayOut(_), Action::LayOut(_)) | (Action::MakeFs(_), Action::MakeFs(_))
+        )
+    }
+
     /// The device that an image is written to, where the step does that.
     pub(super) fn image_target(&self) -> Option<String> {
         match &self.action {
