@@ -34,6 +34,50 @@ pub fn with_tag(tag: &str, value: &str) -> Cmd {
         .also_ok(2)
 }
 
+/// Reads what lies on all block devices: disks, partitions, arrays, logical volumes. It prints nothing of those
+/// that it cannot tell, and status 2 where it knows none at all.
+pub fn all() -> Cmd {
+    Tool::Blkid.cmd().time_limit(SHORT).args(["-c", "/dev/null", "-o", "export"]).also_ok(2)
+}
+
+/// What lies on one of [`all`] devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tagged {
+    /// The device's node.
+    pub device: String,
+    /// The type of the file system, `swap`, `linux_raid_member`, …
+    pub fs_type: Option<String>,
+    /// Its UUID; of a member of an array that of the array.
+    pub uuid: Option<String>,
+    /// Its label.
+    pub label: Option<String>,
+    /// The partition's own GUID, or what stands for it in a master boot record.
+    pub partuuid: Option<String>,
+    /// The partition's name.
+    pub partlabel: Option<String>,
+}
+
+/// Reads what [`all`] printed: a paragraph for each device.
+pub fn parse_all(text: &str) -> Vec<Tagged> {
+    let mut found: Vec<Tagged> = Vec::new();
+    for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        if name == "DEVNAME" {
+            found.push(Tagged { device: unescape(value), ..Tagged::default() });
+        }
+        let Some(last) = found.last_mut() else { continue };
+        let field = match name {
+            "TYPE" => &mut last.fs_type,
+            "UUID" => &mut last.uuid,
+            "LABEL" => &mut last.label,
+            "PARTUUID" => &mut last.partuuid,
+            "PARTLABEL" => &mut last.partlabel,
+            _ => continue,
+        };
+        *field = Some(unescape(value));
+    }
+    found
+}
+
 /// What [`probe`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Probed {
@@ -124,5 +168,25 @@ mod tests {
         let found = probed_all(&answer);
         assert_eq!(found.len(), 2);
         assert_eq!(found["/dev/mapper/os-swap"].uuid.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn all_devices_are_read() {
+        let recorded = "DEVNAME=/dev/vda2\nUUID=AB12-CD34\nBLOCK_SIZE=512\nTYPE=vfat\nPARTLABEL=EFI\\ system\n\
+                        PARTUUID=ab-cd\n\nDEVNAME=/dev/vda1\nPARTUUID=ef-01\n";
+        let found = parse_all(recorded);
+        assert_eq!(
+            found[0],
+            Tagged {
+                device: "/dev/vda2".into(),
+                fs_type: Some("vfat".into()),
+                uuid: Some("AB12-CD34".into()),
+                label: None,
+                partuuid: Some("ab-cd".into()),
+                partlabel: Some("EFI system".into()),
+            }
+        );
+        assert_eq!((found.len(), found[1].fs_type.as_ref()), (2, None));
+        assert!(parse_all("").is_empty());
     }
 }

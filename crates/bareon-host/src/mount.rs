@@ -17,6 +17,17 @@ pub fn mount(device: &str, dir: &Path, fs_type: &str) -> Cmd {
     Tool::Mount.cmd().time_limit(SHORT).args(["-t", fs_type, device]).arg(dir)
 }
 
+/// Mounts `device` at `dir` without writing to it: no journal is replayed either, which a mount that is only
+/// called read-only does.
+pub fn mount_read_only(device: &str, dir: &Path, fs_type: &str) -> Cmd {
+    let options = match fs_type {
+        "ext3" | "ext4" => "ro,noload",
+        "xfs" | "btrfs" => "ro,norecovery",
+        _ => "ro",
+    };
+    Tool::Mount.cmd().time_limit(SHORT).args(["-t", fs_type, "-o", options, device]).arg(dir)
+}
+
 /// Shows the directory `from` at `dir`, without what is mounted below it.
 pub fn bind(from: &str, dir: &Path) -> Cmd {
     Tool::Mount.cmd().time_limit(SHORT).args(["--bind", from]).arg(dir)

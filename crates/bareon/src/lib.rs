@@ -11,6 +11,7 @@
 //! to tell of its work: log, report, progress.
 
 pub mod app;
+pub mod audit;
 mod chain;
 pub mod cli;
 pub mod drivers;

@@ -173,7 +173,7 @@ pub fn uses_selinux(root: &Root) -> Result<bool, BootError> {
 }
 
 /// Compares versions as people do: numbers by their value, so that 5.10.0-10 goes after 5.10.0-9.
-fn by_version(a: &str, b: &str) -> Ordering {
+pub fn by_version(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     loop {
         match (number(&mut a), number(&mut b)) {

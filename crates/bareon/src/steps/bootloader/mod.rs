@@ -24,6 +24,7 @@ pub mod bls;
 pub mod defaults;
 pub mod efi;
 pub mod error;
+pub mod esp_files;
 pub mod family;
 pub mod found;
 pub mod fstab;
@@ -36,6 +37,7 @@ pub mod target;
 pub mod udev_rules;
 
 pub use error::BootError;
+pub use esp_files::{EspFile, EspFiles};
 pub use run::{commands, run};
 pub use storage::Storage;
 pub use udev_rules::check_interfaces;
@@ -183,13 +185,13 @@ pub struct Boot {
 
 impl Boot {
     /// The disks that have an EFI system partition to fill.
-    fn esps(&self) -> impl Iterator<Item = (&str, &Esp)> {
+    pub(crate) fn esps(&self) -> impl Iterator<Item = (&str, &Esp)> {
         let disks = self.disks.iter().filter(|_| self.firmware.uefi());
         disks.filter_map(|disk| Some((disk.disk.as_str(), disk.esp.as_ref()?)))
     }
 
     /// What is mounted for the whole step: the EFI system partitions are mounted in their turn.
-    fn plain_mounts(&self) -> impl Iterator<Item = &Mount> {
+    pub(crate) fn plain_mounts(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter().filter(|mount| !self.esps().any(|(_, esp)| esp.device == mount.device))
     }
 

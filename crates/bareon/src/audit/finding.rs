@@ -1,0 +1,91 @@
+//! What the audit finds.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The machine would not boot, or not with one of its boot disks gone.
+    Error,
+    /// It would boot, though not as it was meant to.
+    Warning,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// The boot loader in the first sectors of a disk.
+    BootCode,
+    /// An EFI system partition.
+    Esp,
+    /// The boot loader's configuration, with the kernels and initramfs that it names.
+    GrubCfg,
+    /// What the initramfs holds.
+    Initramfs,
+    /// `/etc/fstab`.
+    Fstab,
+    /// `mdadm.conf`.
+    Arrays,
+    /// `/etc/crypttab`.
+    Crypttab,
+    /// UUIDs, labels and names of groups that are there twice.
+    Names,
+    /// The console of the installed system.
+    Console,
+    /// The firmware's boot entries.
+    Nvram,
+}
+
+/// Something that keeps the machine from booting as it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was looked at.
+    pub check: Check,
+    /// Where: a device, or a file as the installed system names it.
+    pub place: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Finding {
+    /// Something that keeps the machine from booting.
+    pub fn error(
+        check: Check,
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let (place, problem, remedy) = (place.into(), problem.into(), remedy.into());
+        Self { severity: Severity::Error, check, place, problem, remedy }
+    }
+
+    /// Something that is worth knowing.
+    pub fn warning(
+        check: Check,
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(check, place, problem, remedy) }
+    }
+
+    /// Whether it fails an audit.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.place, self.problem, self.remedy)
+    }
+}
