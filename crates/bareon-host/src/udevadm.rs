@@ -12,6 +12,11 @@ pub fn settle() -> Cmd {
     Tool::Udevadm.cmd().time_limit(SHORT).args(["settle", &format!("--timeout={SETTLE_SECONDS}")])
 }
 
+/// Has udev read its rules again.
+pub fn reload() -> Cmd {
+    Tool::Udevadm.cmd().time_limit(SHORT).args(["control", "--reload"])
+}
+
 /// Prints all that udev knows.
 pub fn export_db() -> Cmd {
     Tool::Udevadm.cmd().time_limit(SHORT).args(["info", "--export-db"])

@@ -27,6 +27,7 @@ use crate::{
         bootloader::{self, BootError},
         configdrive::{self, ConfigDriveError},
         copyimage::{CopyImageError, WriteImage},
+        holdoff::{HoldOff, HoldOffError, Udev},
         partitioning::{self, LayOutError},
         place::Elsewhere,
         teardown::TearDownError,
@@ -50,6 +51,9 @@ pub struct RunError {
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
+    /// Of udev, which was to be kept off.
+    #[error(transparent)]
+    HoldOff(#[from] HoldOffError),
     /// Of what lay on the disks.
     #[error(transparent)]
     TearDown(#[from] TearDownError),
@@ -114,8 +118,13 @@ pub fn run(
         tracing::info!("{}", headline(stage));
         let _bar = context.bars.stage(stage.name());
         let steps: Vec<_> = plan.steps.iter().filter(|step| step.stage == stage).collect();
+        let held =
+            (stage == Stage::Partition && !steps.is_empty()).then(|| run.hold_off(done.len())).transpose()?;
         for batch in steps.chunk_by(|one, other| one.independent_of(other)) {
             run.batch(batch, &mut done)?;
+        }
+        if let Some(Err(error)) = held.map(HoldOff::close) {
+            tracing::warn!("udev may not start arrays and groups until the next boot: {}", chain(&error));
         }
     }
     Ok(())
@@ -130,6 +139,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Keeps udev from starting what it finds while disks are laid out.
+    fn hold_off(&self, done: usize) -> Result<HoldOff<'_>, RunError> {
+        HoldOff::begin(self.host, &Udev::default()).map_err(|error| RunError {
+            what: "keep udev from starting arrays and groups".into(),
+            number: done + 1,
+            total: self.total,
+            stage: Stage::Partition,
+            state: "nothing was written".into(),
+            source: Box::new(error.into()),
+        })
+    }
+
     /// Runs steps that do not depend on one another, and adds those that succeeded to `done`. Where one fails, those
     /// that run already come to their end, and no other begins.
     fn batch<'s>(&self, batch: &[&'s Step], done: &mut Vec<&'s Step>) -> Result<(), RunError> {

@@ -4,6 +4,7 @@ pub mod bootloader;
 pub mod configdrive;
 pub mod copyimage;
 pub mod folder;
+pub mod holdoff;
 pub mod mounted;
 pub mod partitioning;
 pub mod place;

@@ -205,3 +205,72 @@ fn patiently(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bareon_host::Script;
+
+    use super::*;
+
+    /// A kernel that knows the disk `bareon0`, mounted if `mounted`.
+    fn kernel(root: &Path, mounted: bool) -> Kernel {
+        let line = if mounted { "30 22 253:0 / /srv rw shared:1 - ext4 /dev/bareon0 rw\n" } else { "" };
+        for (file, text) in [("proc/self/mountinfo", line), ("sys/class/block/bareon0/dev", "253:0\n")] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), text).unwrap();
+        }
+        Kernel { proc: root.join("proc"), sys: root.join("sys") }
+    }
+
+    fn step(arrays: &[String]) -> TearDown {
+        let level = Level { wiped: arrays.to_vec(), groups: vec!["u".into()], arrays: arrays.to_vec() };
+        TearDown {
+            disks: Vec::new(),
+            levels: vec![level],
+            wiped: vec!["/dev/bareon0".into()],
+            stay: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_what_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let step = step(&["/dev/md0".into()]);
+        let host = step.commands().iter().fold(Script::default(), |host, cmd| host.ok(&cmd.to_string(), ""));
+        step.run(&host, &kernel(root.path(), false)).unwrap();
+    }
+
+    #[test]
+    fn what_is_busy_is_tried_again_without_what_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let there = root.path().join("md1").to_string_lossy().into_owned();
+        fs::write(&there, "").unwrap();
+        let step = step(&["/nonexistent/md0".into(), there.clone()]);
+        let lines: Vec<_> = step.commands().iter().map(ToString::to_string).collect();
+        let host = Script::default()
+            // An array that cannot be wiped is stopped all the same.
+            .fails(&lines[0], 1, "wipefs: error: read-only")
+            .fails(&lines[1], 5, "Logical volume in use")
+            .ok(&lines[1], "")
+            .fails(&lines[2], 1, "mdadm: Cannot get exclusive access")
+            .ok(&format!("mdadm --stop {there}"), "")
+            .ok(&lines[3], "");
+        step.run_patiently(&host, &kernel(root.path(), false), &[Duration::ZERO]).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_is_mounted_meanwhile_is_told_and_not_wiped() {
+        let root = tempfile::tempdir().unwrap();
+        let step = TearDown { disks: vec!["/dev/bareon0".into()], ..step(&[]) };
+        let lines: Vec<_> = step.commands().iter().map(ToString::to_string).collect();
+        for host in [Script::default().fails(&lines[0], 5, "in use"), Script::default().ok(&lines[0], "")] {
+            let error = step.run_patiently(&host, &kernel(root.path(), true), &[]).unwrap_err().to_string();
+            assert!(
+                error.contains("/dev/bareon0 is still in use, mounted on /srv")
+                    && error.contains("umount /srv")
+            );
+        }
+    }
+}

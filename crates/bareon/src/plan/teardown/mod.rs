@@ -12,12 +12,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    drivers::Deployment,
+    drivers::{Deployment, Origins},
     hardware::{
         Machine,
         content::Content,
         usage::{Holder, Use},
     },
+    objects::PartitionScheme,
     steps::teardown::{Level, TearDown},
 };
 
@@ -39,7 +40,11 @@ pub(super) fn plan(deployment: &Deployment, machine: &Machine, skip_md_container
     if deployment.skip_partitioning {
         return Planned::default();
     }
-    let view = View::new(deployment, machine);
+    of(&deployment.partition_scheme, &deployment.origins, machine, skip_md_containers)
+}
+
+fn of(scheme: &PartitionScheme, origins: &Origins, machine: &Machine, skip_md_containers: bool) -> Planned {
+    let view = View::new(scheme, origins, machine);
     let mut refusals = view.beyond();
     if skip_md_containers {
         refusals.extend(view.containers());
@@ -61,7 +66,8 @@ pub(super) fn blocks(used: &Use, machine: &Machine) -> bool {
 
 /// The machine's stack, as seen from the disks of a layout.
 struct View<'a> {
-    deployment: &'a Deployment,
+    scheme: &'a PartitionScheme,
+    origins: &'a Origins,
     machine: &'a Machine,
     named: BTreeSet<&'a str>,
     kept: BTreeSet<String>,
@@ -71,13 +77,13 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(deployment: &'a Deployment, machine: &'a Machine) -> Self {
-        let scheme = &deployment.partition_scheme;
+    fn new(scheme: &'a PartitionScheme, origins: &'a Origins, machine: &'a Machine) -> Self {
         let contents = machine.contents.iter();
         let partitions = contents.filter(|content| content.device != content.disk);
         let groups = machine.stack.groups.iter().filter(|group| !group.uuid.is_empty());
         Self {
-            deployment,
+            scheme,
+            origins,
             machine,
             named: scheme.parteds.iter().map(|parted| parted.name.as_str()).collect(),
             kept: scheme.kept_devices(),
@@ -162,8 +168,7 @@ impl<'a> View<'a> {
         }
         let stay =
             self.nodes.iter().filter(|node| self.stays(**node)).filter_map(|node| node.holder()).collect();
-        let disks =
-            self.deployment.partition_scheme.parteds.iter().map(|parted| parted.name.clone()).collect();
+        let disks = self.scheme.parteds.iter().map(|parted| parted.name.clone()).collect();
         Some(TearDown { disks, levels, wiped, stay })
     }
 

@@ -53,8 +53,9 @@ impl<'a> View<'a> {
             }
             Node::Array(_) => format!("take its part out of the array: `mdadm --zero-superblock {list}`"),
         };
+        let part = if device == disk { String::new() } else { format!("{device} of ") };
         let problem = format!(
-            "{} lies on {list} and reaches onto {device} of the disk {disk}, which the layout does not name",
+            "{} lies on {list} and reaches onto {part}the disk {disk}, which the layout does not name",
             node.name()
         );
         self.refusal(
@@ -110,10 +111,10 @@ impl<'a> View<'a> {
 
     /// A refusal at the disk of the layout that `device` lies on.
     fn refusal(&self, device: &'a str, problem: &str, remedy: &str) -> Refusal {
-        let parteds = &self.deployment.partition_scheme.parteds;
+        let parteds = &self.scheme.parteds;
         let disks = self.disks_of(device);
         let i = parteds.iter().position(|parted| disks.contains(parted.name.as_str())).unwrap_or(0);
-        let place = self.deployment.origins.of(&format!("/partition_scheme/parteds/{i}"));
+        let place = self.origins.of(&format!("/partition_scheme/parteds/{i}"));
         let name = parteds.get(i).map(|parted| parted.name.as_str().into());
         Refusal { stage: Stage::Partition, mistake: Mistake::new(place, name.as_ref(), problem, remedy) }
     }
