@@ -91,6 +91,16 @@ pub struct Probed {
     pub label: Option<String>,
     /// The partition's own GUID, where the device is a partition of a GPT.
     pub partuuid: Option<String>,
+    /// The UUID of the partition table.
+    pub table_uuid: Option<String>,
+    /// The partition's type: a GUID in a GPT, `0x83` in a master boot record.
+    pub part_type: Option<String>,
+    /// The partition's name.
+    pub part_name: Option<String>,
+    /// The partition's number.
+    pub part_number: Option<u32>,
+    /// How far from the disk's beginning the partition lies, in units of 512 bytes.
+    pub part_offset: Option<u64>,
     /// Whether there are signatures of several kinds, so that nobody can tell what lies there;
     /// `wipefs DEVICE` shows them.
     pub ambivalent: bool,
@@ -120,7 +130,18 @@ fn parse_probe(text: &str) -> Probed {
                 "PTTYPE" => &mut probed.table,
                 "UUID" => &mut probed.uuid,
                 "LABEL" => &mut probed.label,
+                "PTUUID" => &mut probed.table_uuid,
                 "PART_ENTRY_UUID" => &mut probed.partuuid,
+                "PART_ENTRY_TYPE" => &mut probed.part_type,
+                "PART_ENTRY_NAME" => &mut probed.part_name,
+                "PART_ENTRY_NUMBER" => {
+                    probed.part_number = value.parse().ok();
+                    continue;
+                }
+                "PART_ENTRY_OFFSET" => {
+                    probed.part_offset = value.parse().ok();
+                    continue;
+                }
                 _ => continue,
             };
             *field = Some(unescape(value));
@@ -145,16 +166,20 @@ mod tests {
     #[test]
     fn a_probe_is_read() {
         let recorded = "DEVNAME=/dev/loop0p1\nLABEL=my\\ root\nUUID=0d6f0a4c-1\nBLOCK_SIZE=4096\n\
-                        TYPE=ext4\nUSAGE=filesystem\nPART_ENTRY_UUID=ab-cd\n";
+                        TYPE=ext4\nUSAGE=filesystem\nPART_ENTRY_UUID=ab-cd\n\
+                        PART_ENTRY_TYPE=0fc63daf-8483\nPART_ENTRY_NAME=a\\ b\nPART_ENTRY_NUMBER=3\nPART_ENTRY_OFFSET=2048\n";
         assert_eq!(
             parse_probe(recorded),
             Probed {
                 fs_type: Some("ext4".into()),
-                table: None,
                 uuid: Some("0d6f0a4c-1".into()),
                 label: Some("my root".into()),
                 partuuid: Some("ab-cd".into()),
-                ambivalent: false,
+                part_type: Some("0fc63daf-8483".into()),
+                part_name: Some("a b".into()),
+                part_number: Some(3),
+                part_offset: Some(2048),
+                ..Probed::default()
             }
         );
         assert_eq!(parse_probe(""), Probed::default());

@@ -66,9 +66,59 @@ pub fn stop(devices: &[String]) -> Cmd {
     Tool::Mdadm.cmd().time_limit(SHORT).arg("--stop").args(devices)
 }
 
-/// Prints all arrays that the superblocks of all devices tell of, with those devices.
+/// Prints all arrays that the superblocks of all devices tell of, with those devices: whatever `mdadm.conf` says.
 pub fn examine_scan() -> Cmd {
-    Tool::Mdadm.cmd().time_limit(SHORT).args(["--examine", "--scan", "--verbose"])
+    Tool::Mdadm.cmd().time_limit(SHORT).args(["--examine", "--scan", "--verbose", "--config=partitions"])
+}
+
+/// An array, or a container of arrays, as superblocks tell of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// The name that mdadm would give it, such as `/dev/md/0`.
+    pub name: Option<String>,
+    /// Its UUID.
+    pub uuid: String,
+    /// Its level; nothing for a container and for an array within one.
+    pub level: Option<String>,
+    /// The version of its superblock; nothing for 0.90 and for an array within a container.
+    pub metadata: Option<String>,
+    /// How many members it is to have, spares not counted; 0 for a container and an array within one.
+    pub raid_devices: u32,
+    /// How many of `members` are spares.
+    pub spares: u32,
+    /// The devices with its superblock; a container that is assembled is among its own.
+    pub members: Vec<String>,
+    /// The UUID of the container that it lies in, and its number there.
+    pub container: Option<(String, String)>,
+}
+
+/// Reads what [`examine_scan`] printed.
+pub fn parse_examine_scan(text: &str) -> Vec<Examined> {
+    let mut arrays: Vec<Examined> = Vec::new();
+    for word in text.split_whitespace() {
+        if word == "ARRAY" {
+            arrays.push(Examined::default());
+            continue;
+        }
+        let Some(array) = arrays.last_mut() else { continue };
+        match word.split_once('=') {
+            _ if word.starts_with('/') => array.name = Some(word.into()),
+            Some(("level", level)) => array.level = Some(level.into()),
+            Some(("metadata", version)) => array.metadata = Some(version.into()),
+            Some(("num-devices", count)) => array.raid_devices = count.parse().unwrap_or(0),
+            Some(("spares", count)) => array.spares = count.parse().unwrap_or(0),
+            Some(("UUID", uuid)) => array.uuid = uuid.into(),
+            Some(("container", uuid)) => array.container = Some((uuid.into(), String::new())),
+            Some(("member", number)) => {
+                if let Some((_, member)) = &mut array.container {
+                    *member = number.into();
+                }
+            }
+            Some(("devices", devices)) => array.members = devices.split(',').map(Into::into).collect(),
+            _ => {}
+        }
+    }
+    arrays
 }
 
 /// Prints what a running array is, its UUID among it.
@@ -144,5 +194,30 @@ mod tests {
         assert_eq!(uuid_in_sysfs("", "1.2"), None);
         let recorded = "MD_LEVEL=raid1\nMD_DEVICES=2\nMD_METADATA=1.2\nMD_UUID=a:b:c:d\nMD_NAME=any:0\n";
         assert_eq!(parse_detail(recorded).as_deref(), Some("a:b:c:d"));
+    }
+
+    #[test]
+    fn superblocks_of_all_kinds_are_read() {
+        let recorded = "ARRAY /dev/md/0  level=raid1 metadata=1.2 num-devices=2 \
+                        UUID=bfebcb22:6fcb2b6a:3f82f8a9:35eff0e5 name=any:0\n   devices=/dev/vdb1,/dev/vda1\n\
+                        ARRAY /dev/md2 level=raid1 num-devices=2 UUID=4d487fbd:2fbb838a:0002fec5:13a5c7d1\n   \
+                        devices=/dev/vdc1\n\
+                        ARRAY /dev/md/1  level=raid5 metadata=1.2 num-devices=3 \
+                        UUID=6469090e:893395d7:631b3863:feca3833 name=any:1\n   \
+                        spares=1   devices=/dev/vdd2,/dev/vdc2,/dev/vdb2,/dev/vda2\n\
+                        ARRAY metadata=ddf UUID=d86a4f83:83377523:2173b14e:32bae7ac\n   \
+                        devices=/dev/vdf,/dev/vde,/dev/md/imsm0\n\
+                        ARRAY /dev/md/vol0 container=d86a4f83:83377523:2173b14e:32bae7ac member=0 \
+                        UUID=efeb8e6e:26453ac6:94f88d2e:9d19c00a\n\n";
+        let arrays = parse_examine_scan(recorded);
+        let [mirror, old, raid5, container, volume] = arrays.as_slice() else { panic!("{arrays:?}") };
+        assert_eq!(mirror.members, ["/dev/vdb1", "/dev/vda1"]);
+        assert_eq!((mirror.level.as_deref(), mirror.metadata.as_deref()), (Some("raid1"), Some("1.2")));
+        assert_eq!((old.metadata.as_deref(), old.raid_devices, old.members.len()), (None, 2, 1));
+        assert_eq!((raid5.raid_devices, raid5.spares, raid5.members.len()), (3, 1, 4));
+        assert_eq!((container.name.as_deref(), container.metadata.as_deref()), (None, Some("ddf")));
+        assert_eq!(volume.container, Some((container.uuid.clone(), "0".into())));
+        assert_eq!(volume.uuid, "efeb8e6e:26453ac6:94f88d2e:9d19c00a");
+        assert!(parse_examine_scan("").is_empty());
     }
 }

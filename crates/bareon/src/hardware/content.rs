@@ -1,9 +1,12 @@
-//! What lies on the disks: their tables, partitions, file systems and labels.
+//! What lies on the disks: their tables, partitions, file systems and labels, also those on arrays and volumes.
 //!
 //! It is read to be shown before it is destroyed, by the names that people know it by. udev has
 //! probed every device already; one that it does not know (no udev runs, as in a chroot) is probed.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use bareon_host::{
     CommandError, Runner,
@@ -14,18 +17,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BlockDevice,
-    usage::{self, Kernel},
+    BlockDevice, SECTOR, Stack,
+    kernel::{Kernel, bytes_in, size_in},
 };
 use crate::objects::Bytes;
 
 /// Something that lies on a disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Content {
     /// The disk.
     pub disk: String,
-    /// The disk itself, or a partition of it.
+    /// The disk itself, a partition of it, or what it carries a part of where this is `stacked`.
     pub device: String,
+    /// Whether the device is an array, a partition of one, or a logical volume: of each disk below it there is such an
+    /// entry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stacked: bool,
     /// What it is: `gpt`, `dos`, `ext4`, `LVM2_member`, …; nothing where nothing is known to lie there.
     pub kind: Option<String>,
     /// The label of the file system.
@@ -34,6 +41,28 @@ pub struct Content {
     pub name: Option<String>,
     /// The size of the device in bytes.
     pub size: Bytes,
+    /// The UUID of the file system, the array that this is a member of, the physical volume or the partition table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// The partition's own UUID; of a master boot record, the disk's and the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partuuid: Option<String>,
+    /// The partition's type: a GUID in a GPT, `0x83` in a master boot record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_type: Option<String>,
+    /// The partition's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// How far from the disk's beginning the partition lies, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Bytes>,
+}
+
+impl Content {
+    /// Whether this is a partition of the disk.
+    pub fn is_partition(&self) -> bool {
+        !self.stacked && self.device != self.disk
+    }
 }
 
 impl fmt::Display for Content {
@@ -53,50 +82,101 @@ impl fmt::Display for Content {
     }
 }
 
-/// What lies on `disks`, disk by disk. An empty disk without partitions has no entry.
-pub(super) fn contents(
-    host: &dyn Runner,
-    kernel: &Kernel,
-    known: &BTreeMap<String, Device>,
-    disks: &[BlockDevice],
-) -> Result<Vec<Content>, CommandError> {
-    let mut found = Vec::new();
-    for disk in disks {
-        let name = usage::kernel_name(&disk.device);
-        let partitions = usage::partitions(&kernel.sys, &name);
-        let whole = content(host, known, &name, &disk.device, disk.size().unwrap_or_default())?;
-        if whole.kind.is_some() || !partitions.is_empty() {
-            found.push(whole);
-        }
-        for partition in partitions {
-            let size = usage::size_in(&kernel.sys.join("class/block").join(&partition)).unwrap_or_default();
-            found.push(content(host, known, &partition, &disk.device, size)?);
-        }
-    }
-    Ok(found)
+/// Looks what lies on devices.
+pub(super) struct Looker<'a> {
+    pub(super) host: &'a dyn Runner,
+    pub(super) kernel: &'a Kernel,
+    /// What udev knows, by kernel name.
+    pub(super) known: &'a BTreeMap<String, Device>,
 }
 
-fn content(
-    host: &dyn Runner,
-    known: &BTreeMap<String, Device>,
-    name: &str,
-    disk: &str,
-    size: Bytes,
-) -> Result<Content, CommandError> {
-    let device = usage::node(name);
-    let (kind, label, partition) = if let Some(udev) = known.get(name).filter(|udev| probed_by_udev(udev)) {
-        let property = |key: &str| udev.properties.get(key).cloned();
-        (
-            property("ID_FS_TYPE").or_else(|| property("ID_PART_TABLE_TYPE")),
-            property("ID_FS_LABEL_ENC").map(|label| decoded(&label)),
-            property("ID_PART_ENTRY_NAME").map(|name| decoded(&name)),
-        )
-    } else {
-        let probed = probe(host, &device)?;
-        let unknown = probed.ambivalent.then(|| "unknown".to_owned());
-        (probed.fs_type.or(probed.table).or(unknown), probed.label, None)
-    };
-    Ok(Content { disk: disk.into(), device, kind, label, name: partition, size })
+impl Looker<'_> {
+    /// What lies on `disks`, disk by disk. An empty disk without partitions has no entry, nor has a path to a disk
+    /// that has several.
+    pub(super) fn disks(&self, disks: &[BlockDevice]) -> Result<Vec<Content>, CommandError> {
+        let mut found = Vec::new();
+        for disk in disks.iter().filter(|disk| disk.path_to.is_none()) {
+            let name = self.kernel.name(&disk.device);
+            let partitions = self.kernel.partitions(&name);
+            let whole = self.device(&name, &disk.device)?;
+            if whole.kind.is_some() || !partitions.is_empty() {
+                found.push(whole);
+            }
+            for (number, partition) in partitions {
+                let content = self.device(&partition, &disk.device)?;
+                found.push(Content { number: Some(number), ..content });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What lies on arrays and active volumes, for each disk that `below` tells of them. What lies on arrays is among
+    /// `contents` already, as on disks.
+    pub(super) fn stacked(
+        &self,
+        stack: &Stack,
+        contents: &[Content],
+        below: impl Fn(&str) -> BTreeSet<String>,
+    ) -> Result<Vec<Content>, CommandError> {
+        let mut above = Vec::new();
+        for array in stack.arrays.iter().filter_map(|array| array.device.as_ref()) {
+            above.extend(contents.iter().filter(|content| &content.disk == array).cloned());
+        }
+        for lv in stack.groups.iter().flat_map(|group| &group.lvs).filter(|lv| lv.active) {
+            let content = self.device(&self.kernel.name(&lv.device), "")?;
+            above.push(Content { device: lv.device.clone(), size: lv.size, ..content });
+        }
+        let spread = |content: Content| {
+            let disks = below(&content.device);
+            disks.into_iter().map(move |disk| Content { disk, stacked: true, ..content.clone() })
+        };
+        Ok(above.into_iter().flat_map(spread).collect())
+    }
+
+    /// What lies on the device with that kernel name.
+    fn device(&self, name: &str, disk: &str) -> Result<Content, CommandError> {
+        let device = self.kernel.node(name);
+        let dir = self.kernel.class(name);
+        let (disk, size) = (disk.to_owned(), size_in(&dir).unwrap_or_default());
+        let base = Content { disk, device, size, start: bytes_in(&dir, "start"), ..Content::default() };
+        match self.known.get(name).filter(|udev| probed_by_udev(udev)) {
+            Some(udev) => Ok(by_udev(udev, base)),
+            None => Ok(by_probe(probe(self.host, &base.device)?, base)),
+        }
+    }
+}
+
+fn by_udev(udev: &Device, base: Content) -> Content {
+    let property = |key: &str| udev.properties.get(key).cloned();
+    let sectors = property("ID_PART_ENTRY_OFFSET").and_then(|sectors| sectors.parse().ok());
+    Content {
+        kind: property("ID_FS_TYPE").or_else(|| property("ID_PART_TABLE_TYPE")),
+        label: property("ID_FS_LABEL_ENC").map(|label| decoded(&label)),
+        name: property("ID_PART_ENTRY_NAME").map(|name| decoded(&name)),
+        uuid: property("ID_FS_UUID").or_else(|| property("ID_PART_TABLE_UUID")),
+        partuuid: property("ID_PART_ENTRY_UUID"),
+        part_type: property("ID_PART_ENTRY_TYPE"),
+        start: base.start.or_else(|| from_sectors(sectors)),
+        ..base
+    }
+}
+
+fn by_probe(probed: Probed, base: Content) -> Content {
+    let unknown = probed.ambivalent.then(|| "unknown".to_owned());
+    Content {
+        kind: probed.fs_type.or(probed.table).or(unknown),
+        label: probed.label,
+        name: probed.part_name,
+        uuid: probed.uuid.or(probed.table_uuid),
+        partuuid: probed.partuuid,
+        part_type: probed.part_type,
+        start: base.start.or_else(|| from_sectors(probed.part_offset)),
+        ..base
+    }
+}
+
+fn from_sectors(sectors: Option<u64>) -> Option<Bytes> {
+    sectors.map(|sectors| Bytes(sectors.saturating_mul(SECTOR)))
 }
 
 /// Reads what lies on `device`. It is only told, so a device that cannot be read (it may be the one
@@ -144,7 +224,9 @@ mod tests {
         let line = "blkid -p -o export /dev/vdx";
         for (status, kind) in [(2, None), (8, Some("unknown")), (4, Some("unknown"))] {
             let host = Script::default().fails(line, status, "blkid: ambivalent result");
-            let content = content(&host, &BTreeMap::new(), "vdx", "/dev/vdx", Bytes(1)).unwrap();
+            let kernel = Kernel { proc: "/nonexistent".into(), sys: "/nonexistent".into() };
+            let looker = Looker { host: &host, kernel: &kernel, known: &BTreeMap::new() };
+            let content = looker.device("vdx", "/dev/vdx").unwrap();
             assert_eq!(content.kind.as_deref(), kind, "{status}");
         }
     }

@@ -8,7 +8,7 @@ use std::{fmt, fs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::usage::{Kernel, kernel_name, size_in};
+use super::kernel::{Kernel, size_in};
 use crate::objects::Bytes;
 
 /// What tells a disk from all others, as far as the kernel knows it.
@@ -52,20 +52,19 @@ impl fmt::Display for Identity {
 impl Identity {
     /// Who the disk `device` is now, by the kernel.
     pub fn of(device: &str, kernel: &Kernel) -> Self {
-        let dir = kernel.sys.join("class/block").join(kernel_name(device));
+        let dir = kernel.class(&kernel.name(device));
         let text = |files: &[&str]| {
-            let read = |file: &&str| fs::read(dir.join(file)).ok();
-            let clean = |bytes: Vec<u8>| {
-                let text: String = String::from_utf8_lossy(&bytes)
-                    .chars()
-                    .filter(|c| !c.is_control() && *c != '\u{fffd}')
-                    .collect();
-                Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-            };
-            files.iter().find_map(|file| clean(read(file)?))
+            files.iter().find_map(|file| {
+                let bytes = fs::read(dir.join(file)).ok()?;
+                // A page of vital product data begins with its type, its number and its length in two bytes.
+                let value = if file.ends_with("vpd_pg80") { bytes.get(4..)? } else { &bytes };
+                let text: String =
+                    String::from_utf8_lossy(value).chars().filter(|c| !c.is_control()).collect();
+                Some(text.trim().to_owned()).filter(|text| says_something(text))
+            })
         };
         Self {
-            // virtio has it at the disk, NVMe at the controller, SCSI in page 0x80 of its vital product data.
+            // virtio has it at the disk, NVMe and eMMC at the controller, SCSI in page 0x80 of its vital product data.
             serial: text(&["serial", "device/serial", "device/vpd_pg80"]),
             wwn: text(&["wwid", "device/wwid", "dm/uuid", "md/uuid"]),
             size: size_in(&dir).unwrap_or_default(),
@@ -83,6 +82,13 @@ impl Identity {
         }
         Err(Changed { device: device.into(), planned: Box::new(self.clone()), found: Box::new(found) })
     }
+}
+
+/// Whether a serial number or WWN tells anything: some firmware writes blanks or zeros.
+fn says_something(text: &str) -> bool {
+    let value =
+        ["naa.", "eui.", "uuid.", "0x"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    value.chars().any(|c| c.is_alphanumeric() && c != '0')
 }
 
 #[cfg(test)]
@@ -104,5 +110,35 @@ mod tests {
         fs::write(dir.join("device/wwid"), "naa.5001\n").unwrap();
         let changed = identity.check("/dev/sda", &kernel).unwrap_err().to_string();
         assert!(changed.contains("wwn naa.5000, now it is") && changed.contains("wwn naa.5001"), "{changed}");
+    }
+
+    #[test]
+    fn blanks_and_zeros_are_no_identity() {
+        let root = tempfile::tempdir().unwrap();
+        let kernel = Kernel { proc: root.path().into(), sys: root.path().into() };
+        for (file, text) in [
+            ("vda/serial", ""),
+            ("nvme0n1/wwid", "eui.0000000000000000"),
+            ("nvme0n1/device/serial", "S4EWNX0"),
+            ("sdb/device/vpd_pg80", "\0P\0A    "),
+            ("sdb/device/wwid", "naa.0000000000000000"),
+            ("md126/md/uuid", "00000000-0000-0000-0000-000000000000"),
+            ("dm-0/dm/name", "mpatha"),
+            ("dm-0/dm/uuid", "mpath-3600"),
+        ] {
+            let path = kernel.class("").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("{text}\n")).unwrap();
+        }
+        for (device, serial, wwn) in [
+            ("/dev/vda", None, None),
+            ("/dev/nvme0n1", Some("S4EWNX0"), None),
+            ("/dev/sdb", None, None),
+            ("/dev/md126", None, None),
+            ("/dev/mapper/mpatha", None, Some("mpath-3600")),
+        ] {
+            let identity = Identity::of(device, &kernel);
+            assert_eq!((identity.serial.as_deref(), identity.wwn.as_deref()), (serial, wwn), "{device}");
+        }
     }
 }

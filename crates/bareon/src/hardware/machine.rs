@@ -1,17 +1,17 @@
 //! The machine as a planner sees it: its disks, what lies on them, who uses them, its firmware.
 
-use std::{io, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
 
 use bareon_host::{
-    CommandError, Runner,
+    CommandError, Runner, Tool,
     lock::{self, LockError},
-    udevadm,
+    lvm, mdadm, udevadm,
 };
 
 use super::{
-    BlockDevice, BootedBy, Stack,
-    content::{self, Content},
-    scan,
+    BlockDevice, BootedBy, Stack, arrays,
+    content::{Content, Looker},
+    groups, scan,
     usage::{Kernel, Usage, Use},
 };
 
@@ -35,6 +35,9 @@ pub enum MachineError {
     /// A command failed.
     #[error("looking at the block devices of this machine")]
     Command(#[from] CommandError),
+    /// What LVM tells cannot be read.
+    #[error(transparent)]
+    Groups(#[from] lvm::ReportError),
     /// The kernel's views cannot be read.
     #[error("reading what is mounted on this machine; is /proc there?")]
     Mounts(#[source] io::Error),
@@ -45,7 +48,9 @@ impl Machine {
     pub fn recorded(devices: Vec<BlockDevice>) -> Self {
         let contents = devices.iter().flat_map(|device| device.contents.iter().cloned()).collect();
         let uefi = devices.iter().any(|device| device.firmware == Some(BootedBy::Uefi));
-        Self { devices, contents, stack: Stack::default(), uefi, usage: None }
+        let mut stack = Stack::default();
+        devices.iter().filter_map(|device| device.stack.clone()).for_each(|part| stack.join(part));
+        Self { devices, contents, stack, uefi, usage: None }
     }
 
     /// The disks with all that is known of the machine, to be kept for [`recorded`](Self::recorded).
@@ -56,6 +61,8 @@ impl Machine {
             BlockDevice {
                 contents: self.contents.iter().filter(|content| &content.disk == node).cloned().collect(),
                 uses: self.uses(node),
+                stack: Some(self.stack.on(node, |device| self.disks_below(device)))
+                    .filter(|part| !part.is_empty()),
                 firmware: if self.is_this() { Some(firmware) } else { device.firmware },
                 ..device.clone()
             }
@@ -74,10 +81,16 @@ impl Machine {
         }
         let known = udevadm::parse_export_db(&host.run(&udevadm::export_db())?.stdout);
         let devices = scan::disks(kernel, &known);
-        let contents = content::contents(host, kernel, &known, &devices)?;
+        let looker = Looker { host, kernel, known: &known };
+        let contents = looker.disks(&devices)?;
+        let stack = read_stack(host, kernel, &contents)?;
         let usage = Usage::read(kernel).map_err(MachineError::Mounts)?;
         let uefi = kernel.sys.join("firmware/efi").is_dir();
-        Ok(Self { devices, contents, stack: Stack::default(), uefi, usage: Some(usage) })
+        let mut machine = Self { devices, contents, stack, uefi, usage: Some(usage) };
+        let stacked =
+            looker.stacked(&machine.stack, &machine.contents, |device| machine.disks_below(device))?;
+        machine.contents.extend(stacked);
+        Ok(machine)
     }
 
     /// Whether this is the machine that the program runs on, not one that was recorded.
@@ -103,26 +116,104 @@ impl Machine {
 
     /// Whether the kernel knows partitions of the disk.
     pub fn has_partitions(&self, disk: &str) -> bool {
-        self.contents.iter().any(|content| content.disk == disk && content.device != disk)
+        self.contents.iter().any(|content| content.disk == disk && content.is_partition())
     }
 
-    /// Who uses the disk; of a recorded machine, who did then.
+    /// The whole disks that `device` reaches, be it a partition, an array, a volume or a disk. An array is looked
+    /// behind, though it may be laid out as a disk.
+    pub fn disks_below(&self, device: &str) -> BTreeSet<String> {
+        let (mut disks, mut seen, mut left) = (BTreeSet::new(), BTreeSet::new(), vec![device.to_owned()]);
+        while let Some(device) = left.pop() {
+            if !seen.insert(device.clone()) {
+                continue;
+            }
+            let below = self.stack.below(&device);
+            let on_stack = !below.contains(&device);
+            left.extend(below);
+            if on_stack {
+                continue;
+            }
+            let disk = self.device(&device);
+            if let Some(whole) = disk.and_then(|disk| disk.path_to.clone()) {
+                left.push(whole);
+                continue;
+            }
+            let partition =
+                self.contents.iter().find(|content| content.device == device && content.is_partition());
+            match (partition, &self.usage) {
+                (_, _) if disk.is_some() => {
+                    disks.insert(device);
+                }
+                (Some(content), _) => left.push(content.disk.clone()),
+                (None, Some(usage)) => match usage.below(&device) {
+                    below if below.is_empty() => {
+                        disks.insert(device);
+                    }
+                    below => left.extend(below),
+                },
+                // A recorded machine whose disk was left out of the record.
+                (None, None) => {
+                    disks.insert(device);
+                }
+            }
+        }
+        disks
+    }
+
+    /// Who uses the disk, so that it cannot be written over; of a recorded machine, who did then. Arrays and groups
+    /// that are part of the stack are no use of it by themselves, but a mounted volume of theirs is.
     pub fn uses(&self, disk: &str) -> Vec<Use> {
         let Some(usage) = &self.usage else {
             return self.device(disk).map(|device| device.uses.clone()).unwrap_or_default();
         };
-        let uses = usage.of(disk);
-        match lock::free(Path::new(disk)) {
-            Err(LockError::Claimed { .. }) if uses.is_empty() => vec![Use {
-                device: disk.into(),
-                by: "somebody has it, or a partition of it, for himself, and the kernel does not name him"
-                    .into(),
-                remedy: format!("`lsblk {disk}`, `fuser -v {disk}` may show who; end that use"),
-                holder: None,
-            }],
-            _ => uses,
+        let is_known = |used: &Use| used.holder.as_ref().is_some_and(|holder| self.stack.knows(holder));
+        let uses: Vec<_> = usage.of(disk).into_iter().filter(|used| !is_known(used)).collect();
+        if !uses.is_empty() {
+            return uses;
         }
+        usage.tops(disk).iter().filter_map(|top| claimed(top)).collect()
     }
+}
+
+/// The use of `device` by somebody who has it for himself, and whom the kernel does not name.
+fn claimed(device: &str) -> Option<Use> {
+    let Err(LockError::Claimed { .. }) = lock::free(Path::new(device)) else { return None };
+    Some(Use {
+        device: device.into(),
+        by: "somebody has it, or a partition of it, for himself, and the kernel does not name him".into(),
+        remedy: format!("`lsblk {device}`, `fuser -v {device}` may show who; end that use"),
+        holder: None,
+    })
+}
+
+/// Reads which arrays and groups there are; the tools are only asked where something of theirs lies on a disk.
+fn read_stack(host: &dyn Runner, kernel: &Kernel, contents: &[Content]) -> Result<Stack, MachineError> {
+    /// What libblkid calls the members of arrays, of firmware RAID too.
+    const RAID: [&str; 3] = ["linux_raid_member", "isw_raid_member", "ddf_raid_member"];
+    /// What it calls physical volumes.
+    const PV: &str = "LVM2_member";
+    let lies = |kinds: &[&str]| {
+        contents.iter().any(|content| content.kind.as_deref().is_some_and(|kind| kinds.contains(&kind)))
+    };
+    let asks = |kinds: &[&str], tool: Tool, what: &str| {
+        let there = host.has(tool);
+        if lies(kinds) && !there {
+            let program = tool.origin().program;
+            tracing::warn!("{what} lie on the disks, and there is no {program} to tell of what");
+        }
+        lies(kinds) && there
+    };
+    let mut stack = Stack::default();
+    let mut examined = Vec::new();
+    if asks(&RAID, Tool::Mdadm, "parts of arrays") {
+        examined = mdadm::parse_examine_scan(&host.run(&mdadm::examine_scan())?.stdout);
+    }
+    stack.arrays = arrays::arrays(kernel, &examined);
+    if asks(&[PV], Tool::Lvm, "physical volumes of LVM") {
+        let report = lvm::parse_fullreport(&host.run(&lvm::fullreport())?.stdout)?;
+        stack.groups = groups::groups(kernel, report);
+    }
+    Ok(stack)
 }
 
 #[cfg(test)]

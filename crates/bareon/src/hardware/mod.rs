@@ -3,9 +3,12 @@
 //! What `bareon-provision hardware --json` prints on one machine can be planned with on another
 //! (`plan --hardware FILE`), so these values carry all that a plan needs to know.
 
+mod arrays;
 pub mod content;
 pub mod criterion;
+mod groups;
 pub mod identity;
+mod kernel;
 pub mod machine;
 pub mod matching;
 mod scan;

@@ -3,7 +3,8 @@
 //! Names, links and identity come from udev's database, sizes and geometry from sysfs. No list of
 //! major numbers says what a disk is: a disk is a whole block device that has media of some size and is
 //! no memory in disguise (zram, ram), no CD or floppy drive, no part of another disk's firmware (the boot
-//! areas of an eMMC), and no single path to a disk that has several (`nvme0c1n1`, which has no node).
+//! areas of an eMMC), and no single path to a disk that has several where the kernel gives it no node (`nvme0c1n1`).
+//! Of the device mapper's devices only dm-multipath's are disks; the paths to one are listed as such.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -11,8 +12,8 @@ use bareon_host::udevadm::Device;
 use serde_json::{Map, Value, json};
 
 use super::{
-    BlockDevice, SECTOR,
-    usage::{Kernel, names_in, node, size_in},
+    BlockDevice, Identity, SECTOR,
+    kernel::{Kernel, names_in, size_in},
 };
 
 /// The disks of this machine, sorted by name, of which udev knows what `known` says.
@@ -23,7 +24,9 @@ pub(super) fn disks(kernel: &Kernel, known: &BTreeMap<String, Device>) -> Vec<Bl
         .filter_map(|name| {
             let dir = kernel.sys.join("block").join(name);
             let udev = known.get(name).unwrap_or(&none);
-            is_disk(name, &dir, udev).then(|| describe(name, &dir, udev))?
+            let disk = is_disk(name, &dir, udev).then(|| describe(&kernel.node(name), &dir, udev))??;
+            let identity = Some(Identity::of(&disk.device, kernel));
+            Some(BlockDevice { identity, path_to: kernel.path_to(name), ..disk })
         })
         .collect()
 }
@@ -45,13 +48,13 @@ fn is_disk(name: &str, dir: &Path, udev: &Device) -> bool {
         || (dir.join("device/scsi_level").exists() && text(dir, "device/type").as_deref() == Some(SCSI_ROM));
     let floppy = name.starts_with("fd") && dir.join("device/cmos").exists();
     let boot_area = name.contains("boot") && dir.join("force_ro").exists();
-    let lvm = text(dir, "dm/uuid").is_some_and(|uuid| !uuid.starts_with("mpath-"));
+    let mapped = text(dir, "dm/uuid").is_some_and(|uuid| !uuid.starts_with("mpath-"));
     let hidden = number(dir, "hidden").is_some_and(|hidden| hidden != 0);
     size_in(dir).is_some_and(|size| size.0 > 0)
-        && !(hidden || memory || optical || floppy || boot_area || lvm)
+        && !(hidden || memory || optical || floppy || boot_area || mapped)
 }
 
-fn describe(name: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
+fn describe(node: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
     let size = size_in(dir)?.0;
     let mut uspec = Map::new();
     for (key, value) in &udev.properties {
@@ -60,10 +63,10 @@ fn describe(name: &str, dir: &Path, udev: &Device) -> Option<BlockDevice> {
         }
     }
     uspec.insert("DEVLINKS".into(), Value::from(udev.links.clone()));
-    uspec.entry("DEVNAME").or_insert_with(|| node(name).into());
+    uspec.entry("DEVNAME").or_insert_with(|| node.into());
     let queue = |file: &str| number(dir, &format!("queue/{file}")).unwrap_or(0).to_string();
     let described = json!({
-        "device": node(name),
+        "device": node,
         "size": size,
         "uspec": uspec,
         "bspec": {
@@ -100,6 +103,39 @@ fn scsi_address(dir: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_with_several_paths_is_one_disk() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("sda/size", "2048"),
+            ("sda/device/vpd_pg80", "S1"),
+            ("sda/holders/dm-0/x", ""),
+            ("sdb/size", "2048"),
+            ("sdb/holders/dm-0/x", ""),
+            ("dm-0/size", "2048"),
+            ("dm-0/dm/name", "mpatha"),
+            ("dm-0/dm/uuid", "mpath-3600"),
+            ("dm-1/size", "1024"),
+            ("dm-1/dm/name", "mpatha-part1"),
+            ("dm-1/dm/uuid", "part1-mpath-3600"),
+            ("nbd0/size", "0"),
+        ] {
+            for tree in ["block", "class/block"] {
+                let path = root.path().join(tree).join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, format!("{text}\n")).unwrap();
+            }
+        }
+        let kernel = Kernel { proc: root.path().join("proc"), sys: root.path().into() };
+        let disks = disks(&kernel, &BTreeMap::new());
+        let found: Vec<_> =
+            disks.iter().map(|disk| (disk.device.as_str(), disk.path_to.as_deref())).collect();
+        let whole = Some("/dev/mapper/mpatha");
+        assert_eq!(found, [("/dev/mapper/mpatha", None), ("/dev/sda", whole), ("/dev/sdb", whole)]);
+        let wwn = disks[0].identity.as_ref().and_then(|identity| identity.wwn.as_deref());
+        assert_eq!(wwn, Some("mpath-3600"));
+    }
 
     #[test]
     fn disks_are_devices_with_a_node_and_media() {

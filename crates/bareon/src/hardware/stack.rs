@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::usage::Holder;
 use crate::objects::Bytes;
 
 /// The arrays and groups of a machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Stack {
-    /// md arrays.
+    /// md arrays; containers after the arrays in them.
     pub arrays: Vec<Array>,
     /// LVM volume groups.
     pub groups: Vec<Group>,
@@ -28,7 +29,8 @@ pub struct Array {
     pub uuid: Option<String>,
     /// Its node, such as `/dev/md0`, where it is assembled, be it only in part.
     pub device: Option<String>,
-    /// The level as the kernel and mdadm call it: `raid1`, `raid10`, `linear`, `container`.
+    /// The level as the kernel and mdadm call it: `raid1`, `raid10`, `linear`, `container`; `unknown` of an array in a
+    /// container that is not assembled.
     pub level: String,
     /// The version of its superblock: `0.90`, `1.2`, `imsm`, `ddf`.
     pub metadata: String,
@@ -118,6 +120,45 @@ impl Group {
 }
 
 impl Stack {
+    /// Whether `holder` is one of its arrays or groups.
+    pub fn knows(&self, holder: &Holder) -> bool {
+        match holder {
+            Holder::Array(node) => self.arrays.iter().any(|array| array.device.as_ref() == Some(node)),
+            Holder::Group(uuid) => self.groups.iter().any(|group| &group.uuid.replace('-', "") == uuid),
+        }
+    }
+
+    /// The arrays and groups that lie on `disk`, be it in part, where `disks` tells the disks that a device reaches.
+    pub(super) fn on(&self, disk: &str, disks: impl Fn(&str) -> BTreeSet<String>) -> Self {
+        let reaches = |device: &str| disks(device).contains(disk);
+        let array = |array: &&Array| array.members.iter().any(|member| reaches(member));
+        let group = |group: &&Group| group.devices().any(reaches);
+        Self {
+            arrays: self.arrays.iter().filter(array).cloned().collect(),
+            groups: self.groups.iter().filter(group).cloned().collect(),
+        }
+    }
+
+    /// Adds those of `other` that are not there yet.
+    pub(super) fn join(&mut self, other: Self) {
+        for array in other.arrays {
+            if !self.arrays.contains(&array) {
+                self.arrays.push(array);
+            }
+        }
+        for group in other.groups {
+            if !self.groups.contains(&group) {
+                self.groups.push(group);
+            }
+        }
+        self.arrays.sort_by_key(Array::is_container);
+    }
+
+    /// Whether there is nothing of the kind.
+    pub fn is_empty(&self) -> bool {
+        self.arrays.is_empty() && self.groups.is_empty()
+    }
+
     /// The devices that `device` is built on, down to those that are built on nothing of the stack (partitions and
     /// disks); `device` itself where it is one of them.
     pub fn below(&self, device: &str) -> BTreeSet<String> {

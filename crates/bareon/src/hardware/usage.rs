@@ -3,33 +3,16 @@
 //! Read from the kernel alone (`/proc/self/mountinfo`, `/proc/swaps`, `/sys/class/block/*/holders`),
 //! and followed upwards: a disk is in use when a volume of a group on one of its partitions is mounted.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use bareon_host::mount::{self, Mounted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SECTOR;
-use crate::objects::Bytes;
+use super::kernel::names_in;
 
-/// Where the kernel's views are; elsewhere in tests.
-#[derive(Debug, Clone)]
-pub struct Kernel {
-    /// `/proc`.
-    pub proc: PathBuf,
-    /// `/sys`.
-    pub sys: PathBuf,
-}
-
-impl Default for Kernel {
-    fn default() -> Self {
-        Self { proc: "/proc".into(), sys: "/sys".into() }
-    }
-}
+pub(crate) use super::kernel::bytes_in;
+pub use super::kernel::{Kernel, kernel_name, node};
 
 /// A use of a block device that forbids to write over it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -60,7 +43,7 @@ pub enum Holder {
 pub struct Usage {
     mounts: Vec<Mounted>,
     swaps: Vec<String>,
-    sys: PathBuf,
+    kernel: Kernel,
 }
 
 impl Usage {
@@ -78,32 +61,66 @@ impl Usage {
         }
         // A kernel without swap has no such file.
         let swaps = fs::read_to_string(kernel.proc.join("swaps")).unwrap_or_default();
-        Ok(Self { mounts, swaps: parse_swaps(&swaps), sys: kernel.sys.clone() })
+        Ok(Self { mounts, swaps: parse_swaps(&swaps), kernel: kernel.clone() })
     }
 
-    /// All uses of `disk` (a node such as `/dev/sda`), its partitions and what is built on them.
+    /// All uses of `disk` (a node such as `/dev/sda`), its partitions and what is built on them. Arrays and groups are
+    /// among them, with what they are as `holder`.
     pub fn of(&self, disk: &str) -> Vec<Use> {
         let mut uses = BTreeSet::new();
-        let name = kernel_name(disk);
-        let mut names = partitions(&self.sys, &name);
-        names.insert(0, name);
-        for name in names {
-            self.collect(&name, &node(&name), &mut uses, 0);
+        for name in self.with_partitions(&self.kernel.name(disk)) {
+            self.collect(&name, &self.kernel.node(&name), &mut uses, 0);
         }
         uses.into_iter().collect()
     }
 
+    /// The nodes that nothing is built on, from `disk` upwards: where somebody whom the kernel does not name has one
+    /// of them for himself, opening it says so. The disk stands for its partitions while nothing is built on any.
+    pub fn tops(&self, disk: &str) -> Vec<String> {
+        let name = self.kernel.name(disk);
+        let names = self.with_partitions(&name);
+        if names.iter().all(|name| self.kernel.holders(name).is_empty()) {
+            return vec![self.kernel.node(&name)];
+        }
+        let (mut tops, mut left) = (BTreeSet::new(), names[1..].to_vec());
+        left.extend(self.kernel.holders(&name));
+        let mut seen = BTreeSet::new();
+        while let Some(name) = left.pop() {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let partitions = self.with_partitions(&name);
+            let above: Vec<_> = partitions.into_iter().skip(1).chain(self.kernel.holders(&name)).collect();
+            if above.is_empty() {
+                tops.insert(self.kernel.node(&name));
+            }
+            left.extend(above);
+        }
+        tops.into_iter().collect()
+    }
+
+    /// The nodes that a device lies on directly; none for a disk.
+    pub(super) fn below(&self, device: &str) -> Vec<String> {
+        let below = self.kernel.below(&self.kernel.name(device));
+        below.iter().map(|name| self.kernel.node(name)).collect()
+    }
+
+    /// A device's kernel name, then those of its partitions.
+    fn with_partitions(&self, name: &str) -> Vec<String> {
+        let partitions = self.kernel.partitions(name).into_iter().map(|(_, partition)| partition);
+        [name.to_owned()].into_iter().chain(partitions).collect()
+    }
+
     fn collect(&self, name: &str, device: &str, uses: &mut BTreeSet<Use>, depth: usize) {
-        let own = node(name);
+        let own = self.kernel.node(name);
         let through = if own == device { String::new() } else { format!(" (through {own})") };
-        let number = fs::read_to_string(self.class(name).join("dev")).unwrap_or_default();
+        let number = self.kernel.text(name, "dev").unwrap_or_default();
         let mut add = |by: String, remedy: String| {
-            let by = format!("{by}{through}");
-            uses.insert(Use { device: device.into(), by, remedy, holder: None });
+            uses.insert(Use { device: device.into(), by: format!("{by}{through}"), remedy, holder: None });
         };
         let is_it = |mounted: &&Mounted| {
             let (major, minor) = mounted.number;
-            format!("{major}:{minor}") == number.trim() || same_node(&mounted.source, &own)
+            format!("{major}:{minor}") == number || same_node(&mounted.source, &own)
         };
         for Mounted { dir: point, .. } in self.mounts.iter().filter(is_it) {
             if point == "/" {
@@ -112,18 +129,25 @@ impl Usage {
                 add(format!("mounted on {point}"), format!("umount {point}"));
             }
         }
-        if self.swaps.iter().any(|swap| same_node(swap, &own)) {
+        if self.swaps.iter().any(|swap| self.kernel.known_node(swap) == own) {
             add("used as swap".into(), format!("swapoff {own}"));
         }
         // Devices are stacked a few deep; a loop in sysfs would be the kernel's fault, not ours to follow.
         if depth > 16 {
             return;
         }
-        for holder in names_in(&self.class(name).join("holders")) {
+        let partitions = self.with_partitions(name);
+        for holder in self.kernel.holders(name) {
+            // A partition that is a device of its own is no use of the disk; who uses it is asked for each partition.
+            if partitions.contains(&holder) {
+                continue;
+            }
             let (shown, remedy, known) = self.holder(&holder);
             let by = format!("held by {shown}{through}");
             uses.insert(Use { device: device.into(), by, remedy, holder: known });
-            self.collect(&holder, device, uses, depth + 1);
+            for above in self.with_partitions(&holder) {
+                self.collect(&above, device, uses, depth + 1);
+            }
         }
     }
 
@@ -131,26 +155,23 @@ impl Usage {
     fn holder(&self, name: &str) -> (String, String, Option<Holder>) {
         /// How long a group's UUID is within a volume's name in the device mapper (`LVM-`, group, volume).
         const UUID: usize = 32;
-        let class = self.class(name);
-        if let Ok(dm) = fs::read_to_string(class.join("dm/name")) {
-            let uuid = fs::read_to_string(class.join("dm/uuid")).unwrap_or_default();
-            let node = format!("/dev/mapper/{}", dm.trim());
-            return if let Some(uuids) = uuid.strip_prefix("LVM-") {
+        let node = self.kernel.node(name);
+        if let Some(dm) = self.kernel.text(name, "dm/name") {
+            let uuid = self.kernel.text(name, "dm/uuid").unwrap_or_default();
+            if let Some(uuids) = uuid.strip_prefix("LVM-") {
                 let group = uuids.get(..UUID).map(|group| Holder::Group(group.into()));
-                (format!("the logical volume {node}"), format!("lvchange -an {node}"), group)
-            } else {
-                (node, format!("dmsetup remove {}", dm.trim()), None)
-            };
+                return (format!("the logical volume {node}"), format!("lvchange -an {node}"), group);
+            }
+            if self.kernel.is_multipath(name) {
+                let remedy = format!("this is one path to it: name {node} in its place");
+                return (format!("the multipath device {node}"), remedy, None);
+            }
+            return (node, format!("dmsetup remove {dm}"), None);
         }
-        let node = node(name);
-        if class.join("md").is_dir() {
+        if self.kernel.is_array(name) {
             return (format!("the array {node}"), format!("mdadm --stop {node}"), Some(Holder::Array(node)));
         }
         (node.clone(), format!("end the use by {node}"), None)
-    }
-
-    fn class(&self, name: &str) -> PathBuf {
-        self.sys.join("class/block").join(name)
     }
 }
 
@@ -174,52 +195,6 @@ fn elsewhere(proc: &Path) -> Vec<Mounted> {
     mounts
 }
 
-/// The kernel's name of a device node: `cciss!c0d0` for `/dev/cciss/c0d0`.
-pub fn kernel_name(device: &str) -> String {
-    device.strip_prefix("/dev/").unwrap_or(device).replace('/', "!")
-}
-
-/// The device node of a kernel name.
-pub fn node(name: &str) -> String {
-    format!("/dev/{}", name.replace('!', "/"))
-}
-
-/// The kernel names of a disk's partitions, in the order of their numbers.
-pub fn partitions(sys: &Path, disk: &str) -> Vec<String> {
-    let dir = sys.join("class/block").join(disk);
-    let mut found: Vec<(u32, String)> = names_in(&dir)
-        .into_iter()
-        .filter_map(|name| {
-            let number = fs::read_to_string(dir.join(&name).join("partition")).ok()?.trim().parse().ok()?;
-            Some((number, name))
-        })
-        .collect();
-    found.sort();
-    found.into_iter().map(|(_, name)| name).collect()
-}
-
-/// The size of the block device whose folder in sysfs is `dir`. sysfs counts in 512 bytes, whatever sectors
-/// the device has.
-pub(super) fn size_in(dir: &Path) -> Option<Bytes> {
-    bytes_in(dir, "size")
-}
-
-/// A length in bytes by a `file` of a device's directory in sysfs, which counts sectors of 512 bytes whatever
-/// sectors the device has.
-pub(crate) fn bytes_in(dir: &Path, file: &str) -> Option<Bytes> {
-    let sectors: u64 = fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()?;
-    Some(Bytes(sectors.saturating_mul(SECTOR)))
-}
-
-/// The names in a directory, sorted; none where it cannot be read.
-pub(super) fn names_in(dir: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut names: Vec<_> =
-        entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
-}
-
 /// Whether a path leads to `node`, be it by a link.
 fn same_node(path: &str, node: &str) -> bool {
     path == node
@@ -241,7 +216,7 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    fn usage_of(disk: &str) -> Vec<(String, String)> {
+    fn usage_of(disk: &str) -> (Vec<(String, String)>, Vec<String>) {
         let root = tempfile::tempdir().unwrap();
         let kernel = Kernel { proc: root.path().join("proc"), sys: root.path().join("sys") };
         let proc = kernel.proc.clone();
@@ -272,13 +247,14 @@ mod tests {
         ] {
             write(&sys, file, text);
         }
-        Usage::read(&kernel).unwrap().of(disk).into_iter().map(|u| (u.device, u.by)).collect()
+        let usage = Usage::read(&kernel).unwrap();
+        (usage.of(disk).into_iter().map(|u| (u.device, u.by)).collect(), usage.tops(disk))
     }
 
     #[test]
     fn mounts_and_swap_of_partitions_are_found() {
         assert_eq!(
-            usage_of("/dev/vda"),
+            usage_of("/dev/vda").0,
             [
                 ("/dev/vda1".to_owned(), "it holds the running system".to_owned()),
                 ("/dev/vda2".into(), "used as swap".into())
@@ -288,13 +264,14 @@ mod tests {
 
     #[test]
     fn holders_are_followed_upwards() {
-        let uses = usage_of("/dev/vdb");
+        let (uses, tops) = usage_of("/dev/vdb");
+        assert_eq!(tops, ["/dev/mapper/os-x"]);
         assert_eq!(
             uses.iter().map(|(_, by)| by.as_str()).collect::<Vec<_>>(),
             [
                 "held by the array /dev/md0",
                 "held by the logical volume /dev/mapper/os-x (through /dev/md0)",
-                "mounted on /my data (through /dev/dm-0)",
+                "mounted on /my data (through /dev/mapper/os-x)",
             ]
         );
         assert!(uses.iter().all(|(device, _)| device == "/dev/vdb1"));
@@ -302,6 +279,6 @@ mod tests {
 
     #[test]
     fn a_disk_that_nobody_uses_has_no_uses() {
-        assert!(usage_of("/dev/vdc").is_empty());
+        assert_eq!(usage_of("/dev/vdc"), (Vec::new(), vec!["/dev/vdc".to_owned()]));
     }
 }

@@ -175,10 +175,8 @@ mod tests {
         let content = |disk: &str, device: &str| Content {
             disk: disk.into(),
             device: device.into(),
-            kind: None,
-            label: None,
-            name: None,
             size: Bytes(1),
+            ..Content::default()
         };
         let groups = vec![group("os", "/dev/sdz1"), group("os", "/dev/sda9"), group("other", "/dev/sdz2")];
         let mut machine = Machine::default();

@@ -1,6 +1,9 @@
 //! A plan for people: the disks as they will be, what is destroyed, the steps with their commands.
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+};
 
 use bareon_image::shown;
 
@@ -21,7 +24,8 @@ impl fmt::Display for Plan {
         if self.destroys.is_empty() {
             f.write_str("  nothing that is known\n")?;
         }
-        for content in &self.destroys {
+        let mut shown = BTreeSet::new();
+        for content in self.destroys.iter().filter(|content| shown.insert(&content.device)) {
             writeln!(f, "  {content}")?;
         }
         f.write_str("\nSteps\n")?;

@@ -79,7 +79,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn new(scheme: &'a PartitionScheme, origins: &'a Origins, machine: &'a Machine) -> Self {
         let contents = machine.contents.iter();
-        let partitions = contents.filter(|content| content.device != content.disk);
+        let partitions = contents.filter(|content| content.is_partition());
         let groups = machine.stack.groups.iter().filter(|group| !group.uuid.is_empty());
         Self {
             scheme,
@@ -155,7 +155,7 @@ impl<'a> View<'a> {
             self.kept.contains(&content.device)
                 || (is_table(content) && on_kept.contains(content.disk.as_str()))
         };
-        let partitions = contents().filter(|content| content.device != content.disk);
+        let partitions = contents().filter(|content| content.is_partition());
         let disks = contents().filter(|content| content.device == content.disk);
         let wiped: Vec<_> = partitions
             .chain(disks)
@@ -206,7 +206,7 @@ impl<'a> View<'a> {
                     if array.active && !array.is_container() {
                         let partitions = self.machine.contents.iter();
                         let partitions = partitions
-                            .filter(|content| &content.disk == device && &content.device != device)
+                            .filter(|content| &content.disk == device && content.is_partition())
                             .map(|content| content.device.clone());
                         level.wiped.extend(partitions.chain([device.clone()]));
                     }
