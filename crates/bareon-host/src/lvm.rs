@@ -149,28 +149,42 @@ struct Part {
 
 #[derive(Deserialize, Default)]
 struct VgRow {
-    vg_name: String,
-    vg_uuid: String,
-    vg_extent_size: String,
-    vg_extent_count: String,
-    vg_free_count: String,
+    #[serde(rename = "vg_name")]
+    name: String,
+    #[serde(rename = "vg_uuid")]
+    uuid: String,
+    #[serde(rename = "vg_extent_size")]
+    extent_size: String,
+    #[serde(rename = "vg_extent_count")]
+    extent_count: String,
+    #[serde(rename = "vg_free_count")]
+    free_count: String,
 }
 
 #[derive(Deserialize)]
 struct PvRow {
-    pv_name: String,
-    pv_uuid: String,
-    pv_size: String,
-    pv_missing: String,
+    #[serde(rename = "pv_name")]
+    name: String,
+    #[serde(rename = "pv_uuid")]
+    uuid: String,
+    #[serde(rename = "pv_size")]
+    size: String,
+    #[serde(rename = "pv_missing")]
+    missing: String,
 }
 
 #[derive(Deserialize)]
 struct LvRow {
-    lv_name: String,
-    lv_uuid: String,
-    lv_size: String,
-    lv_active: String,
-    lv_dm_path: String,
+    #[serde(rename = "lv_name")]
+    name: String,
+    #[serde(rename = "lv_uuid")]
+    uuid: String,
+    #[serde(rename = "lv_size")]
+    size: String,
+    #[serde(rename = "lv_active")]
+    active: String,
+    #[serde(rename = "lv_dm_path")]
+    dm_path: String,
 }
 
 /// Reads what [`fullreport`] printed.
@@ -186,26 +200,26 @@ fn group(part: Part) -> Group {
     let number = |text: &str| text.parse().unwrap_or(0);
     let vg = part.vg.into_iter().next().unwrap_or_default();
     let pv = |row: PvRow| Pv {
-        device: (row.pv_missing != "1" && row.pv_name.starts_with('/')).then_some(row.pv_name),
-        uuid: row.pv_uuid,
-        size: number(&row.pv_size),
+        device: (row.missing != "1" && row.name.starts_with('/')).then_some(row.name),
+        uuid: row.uuid,
+        size: number(&row.size),
     };
     let lv = |row: LvRow| Lv {
-        name: row.lv_name,
-        uuid: row.lv_uuid,
-        size: number(&row.lv_size),
-        device: row.lv_dm_path,
-        active: row.lv_active.starts_with("active"),
+        name: row.name,
+        uuid: row.uuid,
+        size: number(&row.size),
+        device: row.dm_path,
+        active: row.active.starts_with("active"),
     };
     Group {
-        name: vg.vg_name,
-        uuid: vg.vg_uuid,
-        extent_size: number(&vg.vg_extent_size),
-        extents: number(&vg.vg_extent_count),
-        free_extents: number(&vg.vg_free_count),
+        name: vg.name,
+        uuid: vg.uuid,
+        extent_size: number(&vg.extent_size),
+        extents: number(&vg.extent_count),
+        free_extents: number(&vg.free_count),
         pvs: part.pv.into_iter().map(pv).collect(),
         // LVM puts the names of hidden ones in brackets.
-        lvs: part.lv.into_iter().filter(|row| !row.lv_name.starts_with('[')).map(lv).collect(),
+        lvs: part.lv.into_iter().filter(|row| !row.name.starts_with('[')).map(lv).collect(),
     }
 }
 
