@@ -53,9 +53,8 @@ fn machine(arrays: Vec<Array>, groups: Vec<Group>) -> Machine {
         disk: disk.into(),
         device,
         kind: Some(kind.into()),
-        label: None,
-        name: None,
         size: Bytes(1),
+        ..Content::default()
     };
     for disk in ["/dev/sda", "/dev/sdb", "/dev/sdc", "/dev/sdd"] {
         machine.contents.push(content(disk, disk.into(), "gpt"));
