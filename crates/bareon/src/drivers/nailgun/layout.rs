@@ -31,7 +31,9 @@ const BIOS_GRUB: Mib = Mib(24);
 /// The EFI system partition.
 const ESP: Mib = Mib(200);
 /// The partition of the config drive.
-const CONFIG_DRIVE: Mib = Mib(20);
+pub const CONFIG_DRIVE: Mib = Mib(20);
+/// What lies before the volumes of a disk: the table, and the two partitions for booting.
+pub const HEAD: Mib = Mib(FIRST.0 + BIOS_GRUB.0 + ESP.0);
 /// A BIOS reads no further than 2 TiB, so `/boot` does not lie on a larger disk.
 const BIOS_REACH: u64 = 2 * 1024 * 1024;
 
@@ -137,9 +139,7 @@ pub fn build(spaces: &Spaces, options: &Options<'_>, mistakes: &mut Mistakes) ->
         taken.push((device, disk));
         layout.disk(device, disk, boot, &mut journals, mistakes);
         if options.configdrive.is_on(taken.len() - 1) {
-            let name = layout.partition(CONFIG_DRIVE);
-            layout.last(|partition| partition.configdrive = true);
-            tracing::debug!("the config drive goes to {name}");
+            layout.config_drive();
         }
     }
     if spaces.disks.iter().all(|disk| !is_used(disk)) && mistakes.is_empty() {
@@ -185,13 +185,36 @@ fn boot_volume<'a>(used: &[&'a Disk]) -> Option<&'a Volume> {
 }
 
 impl Layout {
-    fn note_match(&mut self, found: DiskMatch) {
+    /// Notes which disk of the machine a disk of the input is.
+    pub fn note_match(&mut self, found: DiskMatch) {
         if found.doubts.is_empty() {
             tracing::debug!("{found}");
         } else {
             tracing::warn!("{found}; compare with `bareon-provision hardware` before data is lost");
         }
         self.matches.push(found);
+    }
+
+    /// Begins the disk `device`, which stands at `path` in the input: its table, and the partitions for booting.
+    pub fn begin(&mut self, device: &str, path: &str) {
+        self.scheme.parteds.push(Parted {
+            name: device.into(),
+            label: Label::Gpt,
+            partitions: Vec::new(),
+            install_bootloader: true,
+        });
+        self.origins.at(format!("/partition_scheme/parteds/{}", self.scheme.parteds.len() - 1), path);
+        self.partition(BIOS_GRUB);
+        self.last(|partition| partition.flags.push("bios_grub".into()));
+        self.partition(ESP);
+        self.last(|partition| partition.esp = true);
+    }
+
+    /// Adds the partition of the config drive to the last disk.
+    pub fn config_drive(&mut self) {
+        let name = self.partition(CONFIG_DRIVE);
+        self.last(|partition| partition.configdrive = true);
+        tracing::debug!("the config drive goes to {name}");
     }
 
     fn disk(
@@ -202,17 +225,7 @@ impl Layout {
         journals: &mut Journals,
         mistakes: &mut Mistakes,
     ) {
-        self.scheme.parteds.push(Parted {
-            name: device.into(),
-            label: Label::Gpt,
-            partitions: Vec::new(),
-            install_bootloader: true,
-        });
-        self.origins.at(format!("/partition_scheme/parteds/{}", self.scheme.parteds.len() - 1), &*disk.path);
-        self.partition(BIOS_GRUB);
-        self.last(|partition| partition.flags.push("bios_grub".into()));
-        self.partition(ESP);
-        self.last(|partition| partition.esp = true);
+        self.begin(device, &disk.path);
         for volume in &disk.volumes {
             match volume.kind {
                 Kind::Accounting | Kind::MetaPool | Kind::Lv => {}
@@ -266,7 +279,7 @@ impl Layout {
     }
 
     /// Adds a partition of `size` to the last disk, and returns its name.
-    fn partition(&mut self, size: Mib) -> String {
+    pub fn partition(&mut self, size: Mib) -> String {
         let Some(parted) = self.scheme.parteds.last_mut() else { return String::new() };
         let begin = parted.partitions.last().map_or(FIRST, |last| last.end);
         let count = parted.partitions.last().map_or(1, |last| last.count.saturating_add(1));
@@ -288,14 +301,14 @@ impl Layout {
     }
 
     /// Changes the partition that was added last.
-    fn last(&mut self, change: impl FnOnce(&mut Partition)) {
+    pub fn last(&mut self, change: impl FnOnce(&mut Partition)) {
         if let Some(last) = self.scheme.parteds.last_mut().and_then(|parted| parted.partitions.last_mut()) {
             change(last);
         }
     }
 
     /// Notes that the partition that was added last comes from `volume`.
-    fn note_partition(&mut self, volume: &Volume) {
+    pub fn note_partition(&mut self, volume: &Volume) {
         let Some(parted) = self.scheme.parteds.last() else { return };
         let (disk, number) = (self.scheme.parteds.len() - 1, parted.partitions.len().saturating_sub(1));
         let object = format!("/partition_scheme/parteds/{disk}/partitions/{number}");
@@ -306,14 +319,15 @@ impl Layout {
     }
 
     /// Gives the partition that was added last its type GUID.
-    fn guid(&mut self, guid: &Loose) {
+    pub fn guid(&mut self, guid: &Loose) {
         let Some(parted) = self.scheme.parteds.last() else { return };
         let (disk, number) = (self.scheme.parteds.len() - 1, parted.partitions.len().saturating_sub(1));
         self.last(|partition| partition.guid.clone_from(&guid.text));
         self.loose(guid, || format!("/parteds/{disk}/partitions/{number}/guid"));
     }
 
-    fn fs(&mut self, device: String, volume: &Volume, default: &str) {
+    /// Puts the file system of `volume` onto `device`.
+    pub fn fs(&mut self, device: String, volume: &Volume, default: &str) {
         let index = self.scheme.fss.len();
         self.loose(&volume.label, || format!("/fss/{index}/fs_label"));
         let (object, path) = (format!("/partition_scheme/fss/{index}"), &volume.path);
@@ -344,7 +358,8 @@ impl Layout {
         }
     }
 
-    fn pv(&mut self, name: String, volume: &Volume) {
+    /// Makes the partition `name` a physical volume of the group that `volume` names.
+    pub fn pv(&mut self, name: String, volume: &Volume) {
         if let Some(vg) = self.scheme.vgs.iter_mut().find(|vg| vg.name == volume.vg) {
             vg.pvnames.push(name.clone());
         } else {
@@ -364,7 +379,7 @@ impl Layout {
     }
 
     /// Makes `member` part of the mirror for `mount`.
-    fn mirror(&mut self, member: String, mount: &str, volume: &Volume) {
+    pub fn mirror(&mut self, member: String, mount: &str, volume: &Volume) {
         let of_mount = |scheme: &PartitionScheme| {
             scheme.mds.iter().position(|md| {
                 scheme.fss.iter().any(|fs| fs.device == md.name && fs.mount.as_deref() == Some(mount))
@@ -387,7 +402,8 @@ impl Layout {
         self.fs(name, volume, "xfs");
     }
 
-    fn group(&mut self, group: &Group, mistakes: &mut Mistakes) {
+    /// Adds the logical volumes of `group`.
+    pub fn group(&mut self, group: &Group, mistakes: &mut Mistakes) {
         for volume in &group.volumes {
             if self.scheme.vgs.iter().all(|vg| vg.name != group.id) {
                 let problem = format!("the volume group `{}` has no physical volume", group.id);

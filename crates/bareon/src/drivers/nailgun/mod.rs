@@ -10,7 +10,7 @@
 mod ceph;
 pub mod configdrive;
 pub mod document;
-mod keep;
+pub mod keep;
 pub mod layout;
 pub mod metadata;
 pub mod schema;

@@ -50,9 +50,9 @@ struct Simple {
     partitioning: Value,
 }
 
-/// `ironic`.
+/// A document of 2016: `nailgun` cut down to disks and images.
 #[derive(JsonSchema)]
-struct Ironic {
+pub struct Ironic {
     /// Names the operating system, such as `centos_65_x86_64`; it may be empty.
     profile: String,
     /// The settings of the machine.
@@ -157,7 +157,7 @@ struct ImageData {
 /// How an image is packed.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
-enum Container {
+pub enum Container {
     /// gzip, of one member or more.
     Gzip,
     /// Not at all.
@@ -312,11 +312,6 @@ pub fn nailgun_simple(partitioning: Value) -> Value {
     let mut schema = root::<Simple>("The input of the data driver nailgun_simple");
     schema["properties"]["partitioning"] = partitioning;
     schema
-}
-
-/// The schema of `ironic`.
-pub fn ironic() -> Value {
-    root::<Ironic>("The input of the data driver ironic")
 }
 
 fn root<T: JsonSchema>(title: &str) -> Value {

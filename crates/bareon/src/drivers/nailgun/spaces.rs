@@ -71,7 +71,7 @@ pub enum Kind {
 }
 
 /// A volume of a disk or a group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Volume {
     /// Where it stands in the document.
     pub path: String,
@@ -307,7 +307,7 @@ fn keep(item: &Place<'_>, mistakes: &mut Mistakes) -> bool {
 }
 
 /// A value that the format never checked. Numbers are taken for their digits where `digits` says so.
-fn loose(item: &Place<'_>, key: &str, digits: bool) -> Loose {
+pub fn loose(item: &Place<'_>, key: &str, digits: bool) -> Loose {
     let Some(place) = item.get(key) else { return Loose::default() };
     match place.value {
         Value::String(text) if !text.is_empty() => Loose { text: Some(text.clone()), ..Loose::default() },
