@@ -4,6 +4,7 @@
 use std::{fs, path::Path};
 
 use bareon::{
+    audit::OnError,
     drivers::{self, Facts},
     hardware::Machine,
     plan::{self, Options},
@@ -24,6 +25,7 @@ fn shown(case: &Value) -> String {
         configdrive_exists: false,
     };
     let options = Options {
+        audit_boot: OnError::Fail,
         firmware: match case["firmware"].as_str() {
             Some("uefi") => Some(Firmware::Uefi),
             Some("both") => Some(Firmware::Both),

@@ -7,11 +7,12 @@ use bareon_image::Progress;
 use serde_json::{Value, json};
 
 use crate::{
+    audit::{self, OnError, Unbootable},
     cli::{self, Command, Context, Failure, Invocation, Settings, value},
     drivers::{self, DataDriver, Deployment, Facts},
     hardware::{BlockDevice, Machine, usage::Kernel},
     input,
-    plan::{self, Plan, Stage},
+    plan::{self, Action, Plan, Stage},
     run,
     steps::bootloader::{BootOrder, Firmware},
 };
@@ -33,6 +34,7 @@ pub fn run(invocation: &Invocation, context: &Context) -> Result<(), Failure> {
     match invocation.command {
         Command::Run(stage) => call.run(&stages(stage)),
         Command::Plan(stage) => call.show_plan(&stages(stage)),
+        Command::AuditBoot => call.audit_boot(),
         Command::Hardware => call.show_hardware(),
         Command::Schema => call.show_schema(),
         Command::Drivers => call.show_drivers(),
@@ -57,21 +59,29 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn run(&self, stages: &[Stage]) -> Result<(), Failure> {
-        let whole = stages == Stage::ALL;
-        if whole {
-            tracing::info!("--- Provisioning (do_provisioning) ---");
-        }
+    /// Gives this run mounts of its own.
+    fn own_mounts() -> Result<(), Failure> {
         mount::private_namespace().map_err(|error| {
             let remedy = match error.raw_os_error() {
                 Some(nix::libc::EPERM) => "run it as root",
                 _ => "is / a mount point here, and not a chroot?",
             };
             Failure::new(format!("giving this run mounts of its own: {error}; {remedy}"))
-        })?;
+        })
+    }
+
+    fn run(&self, stages: &[Stage]) -> Result<(), Failure> {
+        let whole = stages == Stage::ALL;
+        if whole {
+            tracing::info!("--- Provisioning (do_provisioning) ---");
+        }
+        Self::own_mounts()?;
         let plan = self.plan()?;
         refuse(&plan, stages)?;
-        run::run(&plan, stages, self.host, &self.image_options(), self.context)?;
+        run::run(&plan, stages, self.host, &self.image_options(), self.context).map_err(|error| {
+            let findings = error.findings();
+            Failure::from(error).with_findings(findings)
+        })?;
         if whole {
             tracing::info!("--- Provisioning END (do_provisioning) ---");
         }
@@ -81,6 +91,33 @@ impl Call<'_> {
     fn show_plan(&self, stages: &[Stage]) -> Result<(), Failure> {
         let plan = self.plan()?.only(stages);
         self.answer(&plan.to_json(), || plan.to_string())
+    }
+
+    /// Looks at the disks as they are; an error among the findings fails it, unless only a warning was asked for.
+    fn audit_boot(&self) -> Result<(), Failure> {
+        Self::own_mounts()?;
+        let plan = self.plan()?;
+        refuse(&plan, &[Stage::Bootloader])?;
+        let install = plan.steps.iter().find_map(|step| match &step.action {
+            Action::InstallBoot(install) => Some(install),
+            _ => None,
+        });
+        let Some(install) = install else { return Err(Failure::new("the layout has nothing to boot")) };
+        for ground in &install.grounds {
+            ground.check(&Kernel::default())?;
+        }
+        let found = audit::alone(self.host, &install.boot, &install.scope)?;
+        self.context.report.audit(found.clone());
+        if install.audit != OnError::Warn
+            && let Err(error) = Unbootable::unless_clean(&found)
+        {
+            run::tell(&found);
+            return Err(Failure::from(error).with_findings(found));
+        }
+        self.answer(&json!({ "findings": found }), || match found.as_slice() {
+            [] => "the installed system would boot: nothing was found\n".into(),
+            found => lines(found.iter().map(|finding| format!("{}: {finding}", finding.severity))),
+        })
     }
 
     fn show_hardware(&self) -> Result<(), Failure> {
@@ -188,6 +225,11 @@ impl Call<'_> {
             grub_timeout: u32::try_from(settings.grub_timeout).unwrap_or(u32::MAX),
             fix_udev_net_rules: settings.fix_udev_net_rules,
             udev_rules_dir: settings.udev_rules_dir.clone(),
+            audit_boot: match settings.audit_boot {
+                value::AuditBoot::Fail => OnError::Fail,
+                value::AuditBoot::Warn => OnError::Warn,
+                value::AuditBoot::Off => OnError::Off,
+            },
             skip_md_containers: settings.skip_md_containers,
         }
     }

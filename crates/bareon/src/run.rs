@@ -19,10 +19,11 @@ use bareon_host::{CommandError, Runner, entropy, runner};
 use bareon_image::{Options, TargetState, Written, shown};
 
 use crate::{
+    audit::{self, Finding, OnError, Severity, Unbootable},
     chain::chain,
     cli::{Context, report},
     hardware::usage::Kernel,
-    plan::{Action, MakeConfigDrive, Plan, Stage, Step},
+    plan::{Action, InstallBoot, MakeConfigDrive, Plan, Stage, Step},
     steps::{
         bootloader::{self, BootError},
         configdrive::{self, ConfigDriveError},
@@ -46,6 +47,16 @@ pub struct RunError {
     state: String,
     #[source]
     source: Box<StepError>,
+}
+
+impl RunError {
+    /// What the audit found, where that is why the run failed.
+    pub fn findings(&self) -> Vec<Finding> {
+        match &*self.source {
+            StepError::Unbootable(Unbootable(findings)) => findings.clone(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// Why a step failed.
@@ -78,6 +89,9 @@ pub enum StepError {
     /// Of the boot loader.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// Of the audit of what was installed.
+    #[error(transparent)]
+    Unbootable(#[from] Unbootable),
     /// The run was told to stop between two commands.
     #[error("the run was told to stop")]
     Cancelled,
@@ -244,14 +258,38 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
             for ground in &install.grounds {
                 ground.check(&Kernel::default())?;
             }
-            let installed = bootloader::run(host, &install.boot)?;
-            context.report.boot_loader(installed.clone());
-            for warning in &installed.warnings {
-                tracing::warn!("{warning}");
-            }
+            install_boot(install, host, context)?;
         }
     }
     Ok(())
+}
+
+/// Installs the boot loader, and looks whether the machine would boot before it is unmounted.
+fn install_boot(install: &InstallBoot, host: &dyn Runner, context: &Context) -> Result<(), StepError> {
+    let InstallBoot { boot, scope, audit, .. } = install;
+    let (installed, found) = bootloader::run_then(host, boot, |root, esps| {
+        (*audit != OnError::Off).then(|| audit::after(host, boot, scope, root, esps))
+    })?;
+    for warning in &installed.warnings {
+        tracing::warn!("{warning}");
+    }
+    context.report.boot_loader(installed);
+    let Some(found) = found.transpose()? else { return Ok(()) };
+    tell(&found);
+    context.report.audit(found.clone());
+    let result = Unbootable::unless_clean(&found);
+    if *audit == OnError::Fail { Ok(result?) } else { Ok(()) }
+}
+
+/// Tells in the log what an audit found.
+pub fn tell(findings: &[Finding]) {
+    for finding in findings {
+        match finding.severity {
+            Severity::Error => tracing::error!("{finding}"),
+            Severity::Warning => tracing::warn!("{finding}"),
+        }
+    }
+    tracing::info!("the audit of the installed system found {} things", findings.len());
 }
 
 fn write_image(

@@ -15,6 +15,12 @@ pub enum Severity {
     Warning,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Error { "error" } else { "warning" })
+    }
+}
+
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +45,24 @@ pub enum Check {
     Console,
     /// The firmware's boot entries.
     Nvram,
+}
+
+/// A system that would not boot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the installed system would not boot as it is ({} errors): mend that, or set audit_boot=warn to be told only",
+    .0.iter().filter(|finding| finding.is_error()).count()
+)]
+pub struct Unbootable(pub Vec<Finding>);
+
+impl Unbootable {
+    /// Passes findings of which none is an error.
+    ///
+    /// # Errors
+    /// When one is.
+    pub fn unless_clean(findings: &[Finding]) -> Result<(), Self> {
+        if findings.iter().any(Finding::is_error) { Err(Self(findings.to_vec())) } else { Ok(()) }
+    }
 }
 
 /// Something that keeps the machine from booting as it should.

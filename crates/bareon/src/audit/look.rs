@@ -23,18 +23,6 @@ pub enum AuditError {
     /// Something cannot be mounted or unmounted.
     #[error("looking whether the installed system would boot")]
     Mount(#[from] MountError),
-    /// It would not boot.
-    #[error("{}", told(.0))]
-    Failed(Vec<Finding>),
-}
-
-/// The errors among `findings`, one on a line.
-fn told(findings: &[Finding]) -> String {
-    let errors = findings.iter().filter(|finding| finding.is_error());
-    let lines: String = errors.flat_map(|finding| ["\n  ".to_owned(), finding.to_string()]).collect();
-    format!(
-        "the installed system would not boot as it is; mend that, or set audit_boot=warn to be told only:{lines}"
-    )
 }
 
 /// Audits what was installed, while it is mounted at `root`.
@@ -161,7 +149,10 @@ mod tests {
     use bareon_host::Script;
 
     use super::*;
-    use crate::audit::tests::{Bench, ROOT};
+    use crate::audit::{
+        Unbootable,
+        tests::{Bench, ROOT},
+    };
 
     #[test]
     fn a_machine_without_its_root_file_system_is_told_with_what_may_bring_it() {
@@ -197,7 +188,7 @@ mod tests {
             .ok(&format!("umount {target}"), "");
         let found = alone(&host, &boot, &bench.scope).unwrap();
         assert!(found.iter().any(|one| one.to_string().contains("/srv cannot be mounted")), "{found:?}");
-        let failed = AuditError::Failed(found).to_string();
-        assert!(failed.lines().count() > 2 && failed.contains("\n  /dev/vda3: /srv cannot"), "{failed}");
+        let failed = Unbootable::unless_clean(&found).unwrap_err().to_string();
+        assert!(failed.contains("would not boot as it is ("), "{failed}");
     }
 }

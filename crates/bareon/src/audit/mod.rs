@@ -36,25 +36,30 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-pub use finding::{Check, Finding, Severity};
+pub use finding::{Check, Finding, Severity, Unbootable};
 pub use look::{AuditError, after, alone, commands};
 
-use crate::{
-    hardware::stack::Group,
-    steps::bootloader::{Boot, EspFiles, inroot::Root},
-};
+use crate::steps::bootloader::{Boot, EspFiles, inroot::Root};
 use devices::Devices;
 use running::Running;
+
+/// What a run does about errors that the audit of what it installed finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It tells them.
+    Warn,
+    /// Nothing is audited.
+    Off,
+}
 
 /// What the audit of a layout needs to know beside what the boot loader's step does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
     /// The disks that the input names: the only ones that the installed system may depend on.
     pub disks: BTreeSet<String>,
-    /// The volume groups of the layout.
-    pub groups: Vec<String>,
-    /// The volume groups on other disks of the machine.
-    pub foreign: Vec<Group>,
 }
 
 /// All that the checks look at.

@@ -10,6 +10,7 @@ use super::{
     devices::{Device, Spec},
     grub_cfg,
 };
+use crate::steps::bootloader::storage::ForeignPv;
 
 /// By these labels cloud-init finds its data; it takes either.
 const CONFIG_DRIVE: [&str; 2] = ["cidata", "config-2"];
@@ -88,30 +89,21 @@ fn used(seen: &Seen<'_>, label: &str) -> bool {
     words.chain(roots).any(|word| Spec::read(&word) == Some(Spec::Label(label)))
 }
 
-/// LVM finds a volume by the name of its group: two groups of that name, and neither is found.
+/// LVM finds a volume by the name of its group: two groups of that name, and it may be the other's.
 fn groups(seen: &Seen<'_>) -> Vec<Finding> {
-    let twins = seen.scope.foreign.iter().filter(|group| seen.scope.groups.contains(&group.name));
-    twins
-        .map(|group| {
-            let devices: Vec<_> = group.devices().collect();
-            Finding::error(
-                Check::Names,
-                format!("the volume group {}", group.name),
-                format!("a group of that name is also on {}", devices.join(", ")),
-                format!("rename the other one: vgrename {} NEWNAME", group.uuid),
-            )
-        })
-        .collect()
+    let twin = |pv: &ForeignPv| {
+        let remedy =
+            "rename the other one (vgrename its UUID, which vgs -o +vg_uuid shows), or pull its disk";
+        let problem = format!("a group of that name is also on {}", pv.device);
+        Finding::warning(Check::Names, format!("the volume group {}", pv.group), problem, remedy)
+    };
+    seen.boot.storage.foreign.iter().map(twin).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        audit::tests::{Bench, ROOT},
-        hardware::stack::{Group, Pv},
-        objects::Bytes,
-    };
+    use crate::audit::tests::{Bench, ROOT};
 
     type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, bool);
 
@@ -166,23 +158,14 @@ mod tests {
     #[test]
     fn a_foreign_group_of_our_name_is_told_with_its_disk() {
         let mut bench = Bench::new();
-        let pv = Pv { device: Some("/dev/vdz2".into()), uuid: "p".into(), size: Bytes(1) };
-        bench.scope.groups = vec!["os".into()];
-        bench.scope.foreign = vec![Group {
-            name: "os".into(),
-            uuid: "Ab-Cd".into(),
-            extent: Bytes(1),
-            extents: 1,
-            free: 0,
-            pvs: vec![pv],
-            lvs: Vec::new(),
-        }];
+        assert!(check(&bench.seen()).is_empty());
+        let (group, uuid, device) = ("os".into(), "p".into(), "/dev/vdz2".into());
+        bench.boot.storage.foreign = vec![ForeignPv { group, uuid, device }];
         let found = check(&bench.seen());
         assert!(
-            found[0].to_string().contains("also on /dev/vdz2; rename the other one: vgrename Ab-Cd"),
-            "{found:?}"
+            found[0]
+                .to_string()
+                .starts_with("the volume group os: a group of that name is also on /dev/vdz2")
         );
-        bench.scope.groups = vec!["data".into()];
-        assert!(check(&bench.seen()).is_empty());
     }
 }

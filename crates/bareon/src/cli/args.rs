@@ -103,6 +103,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("configdrive", "Make the config drive"),
     ("copyimage", "Write the images, and the config drive where there is one"),
     ("bootloader", "Install the boot loader"),
+    ("audit-boot", "Look whether what is installed would boot, and touch nothing"),
     ("plan", "Show what a run would do, and touch nothing"),
     ("hardware", "Show the block devices as input documents are matched to them"),
     ("schema", "Print the JSON schema of the data driver's input"),
@@ -129,7 +130,7 @@ fn with_options(mut command: clap::Command) -> clap::Command {
     };
     command = command
         .arg(switch("dry-run", "Show what would be done, and touch nothing; the same as the command plan"))
-        .arg(switch("json", "Answer in JSON (plan, hardware, schema, drivers)"))
+        .arg(switch("json", "Answer in JSON (plan, audit-boot, hardware, schema, drivers)"))
         .arg(file("hardware", "Plan for the hardware in this file, which `hardware --json` recorded"))
         .arg(file("image-metadata", "Plan with this image metadata, in place of the server's"));
     for opt in OPTIONS {
@@ -234,6 +235,7 @@ fn task(name: &str, matches: &ArgMatches) -> Task {
         "configdrive" => Task::App(Command::Run(Stage::ConfigDrive)),
         "copyimage" => Task::App(Command::Run(Stage::CopyImage)),
         "bootloader" => Task::App(Command::Run(Stage::BootLoader)),
+        "audit-boot" => Task::App(Command::AuditBoot),
         "plan" => Task::App(Command::Plan(Stage::All)),
         "hardware" => Task::App(Command::Hardware),
         "schema" => Task::App(Command::Schema),
@@ -275,7 +277,7 @@ fn check(called: &Called, dry_run: bool) -> Result<(), clap::Error> {
     let message = if !plans && (called.hardware.is_some() || called.image_metadata.is_some()) {
         "--hardware and --image-metadata only go with the command plan, or with --dry-run"
     } else if runs && called.json {
-        "--json only goes with the commands plan, hardware, schema and drivers, or with --dry-run"
+        "--json only goes with the commands plan, audit-boot, hardware, schema and drivers, or with --dry-run"
     } else if dry_run && matches!(called.task, Task::IronicCallback(_)) {
         "ironic-callback has no --dry-run"
     } else {

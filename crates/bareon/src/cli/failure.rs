@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{chain::chain, drivers::Mistake};
+use crate::{audit::Finding, chain::chain, drivers::Mistake};
 
 /// What ended a run before its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,18 +15,28 @@ pub struct Failure {
     /// The mistakes of the input document, where that is the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
+    /// What the audit of the installed system found, where that is the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 impl Failure {
     /// A failure with `message` and nothing else.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), mistakes: Vec::new() }
+        Self { message: message.into(), mistakes: Vec::new(), findings: Vec::new() }
     }
 
     /// Adds the mistakes of the input document.
     #[must_use]
     pub fn with_mistakes(mut self, mistakes: impl IntoIterator<Item = Mistake>) -> Self {
         self.mistakes.extend(mistakes);
+        self
+    }
+
+    /// Adds what the audit found.
+    #[must_use]
+    pub fn with_findings(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
+        self.findings.extend(findings);
         self
     }
 }
@@ -43,6 +53,9 @@ impl fmt::Display for Failure {
         f.write_str(&self.message)?;
         for mistake in &self.mistakes {
             write!(f, "\n  {mistake}")?;
+        }
+        for finding in self.findings.iter().filter(|finding| finding.is_error()) {
+            write!(f, "\n  {finding}")?;
         }
         Ok(())
     }

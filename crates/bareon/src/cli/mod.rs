@@ -34,6 +34,8 @@ pub enum Command {
     Run(Stage),
     /// To show what a run of a stage, or of all, would do.
     Plan(Stage),
+    /// To look whether what is installed would boot.
+    AuditBoot,
     /// To show the block devices as the matcher sees them.
     Hardware,
     /// To show the JSON schema of the input of the data driver in the settings.

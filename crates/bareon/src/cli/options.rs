@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     syslog::Facility,
-    value::{EfiBootOrder, Firmware, Kind, LogFormat, Setting, Timeout},
+    value::{AuditBoot, EfiBootOrder, Firmware, Kind, LogFormat, Setting, Timeout},
 };
 
 /// What is known of an option.
@@ -125,6 +125,7 @@ options! {
         log_file: Option<PathBuf> = "", "File that the log is appended to, in place of standard error.";
         report: Option<PathBuf> = "", "File that a report of the run is written to, as JSON.";
         firmware: Firmware = "auto", "Firmware that the boot loader is installed for; auto: the one that booted this system.";
+        audit_boot: AuditBoot = "fail", "Whether a run fails when what it installed would not boot, only warns, or does not look.";
         prepare_configdrive: bool = "true", "Make the config drive; if not, the one at `config_drive_path` is used as it is.";
     }
     Logging {

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use crate::steps::bootloader::BootReport;
+use crate::{audit::Finding, steps::bootloader::BootReport};
 
 /// How much of a command's outputs is kept, in bytes of the end of each.
 const TAIL: usize = 4096;
@@ -43,6 +43,9 @@ pub struct Document {
     /// What was installed to boot from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_loader: Option<BootReport>,
+    /// What the audit of the installed system found; nothing where none was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Vec<Finding>>,
     /// How the run ended.
     pub end: End,
 }
@@ -145,6 +148,7 @@ impl Report {
             commands: Vec::new(),
             images: Vec::new(),
             boot_loader: None,
+            audit: None,
             end: End::Success,
         };
         Self { begun: Instant::now(), document: Arc::new(Mutex::new(document)) }
@@ -183,6 +187,11 @@ impl Report {
     /// Notes that the boot loader was installed.
     pub fn boot_loader(&self, installed: BootReport) {
         self.document().boot_loader = Some(installed);
+    }
+
+    /// Notes what an audit found, be it nothing.
+    pub fn audit(&self, findings: Vec<Finding>) {
+        self.document().audit = Some(findings);
     }
 
     /// Something to give to [`bareon_host::System::observed`]: it notes each command.

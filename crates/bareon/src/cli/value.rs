@@ -173,6 +173,19 @@ choice! {
 }
 
 choice! {
+    /// What errors of the audit of what was installed do to the run.
+    AuditBoot {
+        /// They fail it.
+        #[default]
+        Fail = "fail",
+        /// They are told.
+        Warn = "warn",
+        /// Nothing is audited.
+        Off = "off",
+    }
+}
+
+choice! {
     /// How a record is written to the log.
     LogFormat {
         /// One line of text.

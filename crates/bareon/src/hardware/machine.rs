@@ -225,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        audit::OnError,
         drivers::{self, Facts},
         plan,
         steps::bootloader::BootOrder,
@@ -283,6 +284,7 @@ mod tests {
             nc_template_path: "/nonexistent".into(),
             tmp_path: "/tmp".into(),
             grub_timeout: 1,
+            audit_boot: OnError::Fail,
             fix_udev_net_rules: false,
             udev_rules_dir: "/etc/udev/rules.d".into(),
             skip_md_containers: true,

@@ -2,6 +2,7 @@
 
 use super::{InstallBoot, Options, boot_storage, layout};
 use crate::{
+    audit::Scope,
     drivers::Deployment,
     hardware::Machine,
     objects::partition::FileSystem,
@@ -79,7 +80,9 @@ pub(super) fn install(
         .chain(esps)
         .filter_map(|device| Ground::of(device, scheme, &Place::of))
         .collect();
-    Some(InstallBoot { boot, family: family(deployment), grounds })
+    let disks = scheme.parteds.iter().map(|parted| parted.name.clone()).collect();
+    let (family, audit) = (family(deployment), options.audit_boot);
+    Some(InstallBoot { boot, family, grounds, scope: Scope { disks }, audit })
 }
 
 /// How the file system stands in fstab.

@@ -41,6 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use step::{Action, InstallBoot, MakeConfigDrive, Step};
 
 use crate::{
+    audit::OnError,
     drivers::{Deployment, Mistake},
     hardware::{Machine, content::Content},
     steps::bootloader::{BootOrder, Firmware},
@@ -102,6 +103,8 @@ pub struct Options {
     pub fix_udev_net_rules: bool,
     /// Where udev's rules lie in the installed system.
     pub udev_rules_dir: PathBuf,
+    /// What errors of the audit do to the run.
+    pub audit_boot: OnError,
     /// Whether disks that belong to firmware RAID are refused, not taken out of it.
     pub skip_md_containers: bool,
 }

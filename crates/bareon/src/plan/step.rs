@@ -7,6 +7,7 @@ use bareon_image::{Container, Request, shown};
 
 use super::Stage;
 use crate::{
+    audit,
     objects::Bytes,
     steps::{
         bootloader::{self, Boot, Family},
@@ -79,6 +80,22 @@ pub struct InstallBoot {
     pub family: Family,
     /// What the devices lie on by the layout that are mounted.
     pub grounds: Vec<Ground>,
+    /// What its audit looks at beside.
+    pub scope: audit::Scope,
+    /// What the audit's errors do to the run.
+    pub audit: audit::OnError,
+}
+
+impl InstallBoot {
+    fn commands(&self) -> Vec<Cmd> {
+        let mut cmds = bootloader::commands(&self.boot, self.family);
+        if self.audit != audit::OnError::Off {
+            // The last one unmounts.
+            let end = cmds.len().saturating_sub(1);
+            cmds.splice(end..end, audit::commands(&self.boot));
+        }
+        cmds
+    }
 }
 
 impl Step {
@@ -98,7 +115,7 @@ impl Step {
             Action::Settle => vec![partitioning::settle()],
             Action::MakeConfigDrive(drive) => drive.commands.clone(),
             Action::WriteImage(image) => image.commands(),
-            Action::InstallBoot(install) => bootloader::commands(&install.boot, install.family),
+            Action::InstallBoot(install) => install.commands(),
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Action, Options, Plan, Stage, Step, plan};
 use crate::{
+    audit::OnError,
     drivers::{self, Facts},
     hardware::{BlockDevice, Machine},
     objects::partition::partition_name,
@@ -38,6 +39,7 @@ fn planned(driver: &str, document: &Value, machine: &Machine, firmware: Firmware
         nc_template_path: "/nonexistent".into(),
         tmp_path: "/tmp".into(),
         grub_timeout: 5,
+        audit_boot: OnError::Fail,
         fix_udev_net_rules: true,
         udev_rules_dir: "/etc/udev/rules.d".into(),
         skip_md_containers: true,
@@ -287,7 +289,7 @@ fn devices(step: &Step) -> Vec<String> {
     // What has `/dev/` elsewhere is a mount point below the target's, or a script for a shell.
     let devices = words.filter_map(|word| {
         let value = word.rsplit('=').next().unwrap_or_default();
-        value.starts_with("/dev/").then(|| value.to_owned())
+        (value.starts_with("/dev/") && value != "/dev/null").then(|| value.to_owned())
     });
     devices.chain(step.image_target()).collect()
 }

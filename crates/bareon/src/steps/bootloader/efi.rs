@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use bareon_host::{Runner, grub};
 
-use super::{BootError, Esp, Family, family, fstab, inroot::Root, target::Target};
+use super::{BootError, Esp, EspFiles, Family, family, fstab, inroot::Root, target::Target};
 
 /// A boot loader in an EFI system partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Loader {
     pub partuuid: Option<String>,
     /// The file that is started, as UEFI writes paths: `\EFI\debian\grubx64.efi`.
     pub file: String,
+    /// What is in the partition now.
+    pub files: EspFiles,
 }
 
 /// What is put into each EFI system partition, found out before one is mounted.
@@ -122,8 +124,9 @@ pub fn install(
         .find(|file| target.root().has(Path::new(fstab::ESP).join(&dir).join(file)))
         .unwrap_or("grubx64.efi");
     let file = format!("\\{}\\{file}", dir.replace('/', "\\"));
+    let files = EspFiles::read(target.root(), fstab::ESP, &esp.device)?;
     target.unmount_last()?;
-    Ok(Loader { disk: disk.into(), esp: esp.clone(), partuuid, file })
+    Ok(Loader { disk: disk.into(), esp: esp.clone(), partuuid, file, files })
 }
 
 fn copy(root: &Root, vendor: &str, files: &[(PathBuf, Vec<u8>)], stub: &str) -> Result<(), BootError> {

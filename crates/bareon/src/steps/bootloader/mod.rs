@@ -38,7 +38,7 @@ pub mod udev_rules;
 
 pub use error::BootError;
 pub use esp_files::{EspFile, EspFiles};
-pub use run::{commands, run};
+pub use run::{commands, run, run_then};
 pub use storage::Storage;
 pub use udev_rules::check_interfaces;
 

@@ -106,7 +106,7 @@ mod tests {
     use bareon_host::Script;
 
     use super::*;
-    use crate::steps::bootloader::Esp;
+    use crate::steps::bootloader::{Esp, EspFiles};
 
     const OURS: &str = "ab3e0c6f-0d8d-4c8e-8a07-0c4b1f3a1d2e";
     const GONE: &str = "11111111-2222-3333-4444-555555555555";
@@ -132,6 +132,7 @@ mod tests {
             esp: Esp { device: "/dev/vda2".into(), number: 2 },
             partuuid: Some(OURS.into()),
             file: "\\EFI\\debian\\grubx64.efi".into(),
+            files: EspFiles::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{fs::File, path::Path};
 use bareon_host::{Cmd, CommandError, Output, Runner, Tool, blkid, grub, mount};
 
 use super::{
-    Boot, BootError, BootReport, Family, Mount, bls, defaults,
+    Boot, BootError, BootReport, EspFiles, Family, Mount, bls, defaults,
     efi::{self, Loader, Source},
     family,
     found::Found,
@@ -51,7 +51,13 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
         }
         cmds.push(mount::umount(&within(fstab::ESP)));
         let file = format!("\\EFI\\{id}\\grubx64.efi");
-        loaders.push(Loader { disk: disk.into(), esp: esp.clone(), partuuid: None, file });
+        loaders.push(Loader {
+            disk: disk.into(),
+            esp: esp.clone(),
+            partuuid: None,
+            file,
+            files: EspFiles::default(),
+        });
     }
     cmds.push(grub::mkconfig(root, family.names().mkconfig, &family.grub_cfg()));
     if boot.efivars && !loaders.is_empty() {
@@ -67,6 +73,19 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
 /// # Errors
 /// What [`BootError`] says. The target is unmounted then, too.
 pub fn run(host: &dyn Runner, boot: &Boot) -> Result<BootReport, BootError> {
+    Ok(run_then(host, boot, |_, _| ())?.0)
+}
+
+/// As [`run`]; `look` sees what was installed before it is unmounted: the installed system's files, and what is in the
+/// EFI system partitions.
+///
+/// # Errors
+/// As of [`run`].
+pub fn run_then<T>(
+    host: &dyn Runner,
+    boot: &Boot,
+    look: impl FnOnce(&Root, &[EspFiles]) -> T,
+) -> Result<(BootReport, T), BootError> {
     refuse(boot)?;
     let found = Found::probe(host, boot)?;
     let mut target = Target::new(host, &boot.target)?;
@@ -76,9 +95,10 @@ pub fn run(host: &dyn Runner, boot: &Boot) -> Result<BootReport, BootError> {
     }
     target.bind()?;
     let mut report = configure(host, boot, &found, &mut target)?;
-    install(host, boot, &found, &mut target, &mut report)?;
+    let esps = install(host, boot, &found, &mut target, &mut report)?;
+    let seen = look(target.root(), &esps);
     target.close()?;
-    Ok(report)
+    Ok((report, seen))
 }
 
 /// Refuses what could not work, before anything is mounted.
@@ -193,7 +213,7 @@ fn install(
     found: &Found,
     target: &mut Target<'_>,
     report: &mut BootReport,
-) -> Result<(), BootError> {
+) -> Result<Vec<EspFiles>, BootError> {
     let root = target.root().clone();
     let family = report.family;
     let uuid = &found.entry(&boot.mounts[0].device)?.uuid;
@@ -241,7 +261,7 @@ fn install(
     if let Some(source) = &source {
         enter_nvram(host, boot, source.id(), &loaders, report);
     }
-    Ok(())
+    Ok(loaders.into_iter().map(|loader| loader.files).collect())
 }
 
 /// Runs what writes to the disk itself, and flushes it: nobody else tells of what could not be written.
