@@ -10,6 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use bareon::audit::{self, Check, Finding, Scope, Severity};
 use bareon::steps::bootloader::{
     self, Boot, BootDisk, BootError, BootOrder, Family, Firmware, InFstab, Mount, Storage, defaults,
 };
@@ -193,4 +194,130 @@ fn a_debian_is_made_bootable_and_left_unmounted() {
     assert!(matches!(error, BootError::Incomplete { package: "grub-pc-bin", .. }), "{error}");
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
     assert!(!mounts.contains(&*disk.dir.path().to_string_lossy()), "left mounted: {mounts}");
+}
+
+/// What the audit finds of the disk as it is, beside what it says of this machine's console.
+fn audited(boot: &Boot) -> Vec<Finding> {
+    let scope = Scope { disks: boot.disks.iter().map(|disk| disk.disk.clone()).collect() };
+    let mut found = audit::alone(&System::default(), boot, &scope).expect("an audit");
+    found.retain(|finding| finding.check != Check::Console);
+    found
+}
+
+#[test]
+fn what_is_broken_of_an_installed_system_is_what_the_audit_finds() {
+    if let Some(what) = missing() {
+        eprintln!("SKIPPED: no {what} here");
+        return;
+    }
+    mount::private_namespace().expect("mounts of our own");
+    let disk = Disk::with_debian(&debian());
+    let boot = disk.boot("console=ttyS0");
+    let scope = Scope { disks: [disk.name.clone()].into() };
+    let (_, after) = bootloader::run_then(&System::default(), &boot, |root, esps| {
+        audit::after(&System::default(), &boot, &scope, root, esps)
+    })
+    .expect("a boot loader");
+    assert_eq!(after.expect("an audit"), []);
+    let before = sh(&format!("sha256sum < {}", disk.name));
+    assert_eq!(audited(&boot), []);
+    assert_eq!(sh(&format!("sha256sum < {}", disk.name)), before, "the audit wrote to the disk");
+
+    let (root, uuid) = (disk.root(), disk.uuid());
+    let other = "11111111-2222-3333-4444-555555555555";
+    let sed = |file: &str| {
+        format!("cp {file} /tmp/{0}; sed -i s/{uuid}/{other}/ {file}", disk.name.replace('/', "-"))
+    };
+    let restore = |file: &str| format!("mv /tmp/{} {file}", disk.name.replace('/', "-"));
+    let inside = |line: &str| {
+        disk.inside(line);
+    };
+    type Break<'a> = (Box<dyn Fn() + 'a>, Check, Severity, &'a str, Box<dyn Fn() + 'a>);
+    let breaks: Vec<Break<'_>> = vec![
+        (
+            Box::new(|| inside("mv boot/vmlinuz-* root/")),
+            Check::GrubCfg,
+            Severity::Error,
+            "it names /boot/vmlinuz-",
+            Box::new(|| inside("mv root/vmlinuz-* boot/")),
+        ),
+        (
+            Box::new(|| inside(&sed("etc/fstab"))),
+            Check::Fstab,
+            Severity::Error,
+            other,
+            Box::new(|| inside(&restore("etc/fstab"))),
+        ),
+        (
+            Box::new(|| inside(&sed("boot/grub/grub.cfg"))),
+            Check::GrubCfg,
+            Severity::Error,
+            other,
+            Box::new(|| inside(&restore("boot/grub/grub.cfg"))),
+        ),
+        (
+            Box::new(|| {
+                sh(&format!(
+                    "dd if={0} of={0}.mbr bs=440 count=1; dd if=/dev/zero of={1} bs=440 count=1",
+                    disk.dir.path().join("disk").display(),
+                    disk.name
+                ));
+            }),
+            Check::BootCode,
+            Severity::Error,
+            "there is no boot code",
+            Box::new(|| {
+                sh(&format!(
+                    "dd if={0}.mbr of={1} bs=440 count=1",
+                    disk.dir.path().join("disk").display(),
+                    disk.name
+                ));
+            }),
+        ),
+    ];
+    for (broken, check, severity, problem, mend) in breaks {
+        broken();
+        let found = audited(&boot);
+        assert!(!found.is_empty(), "not seen: {problem}");
+        for finding in &found {
+            assert_eq!((finding.check, finding.severity), (check, severity), "{found:?}");
+            assert!(finding.to_string().contains(problem), "{found:?}");
+        }
+        mend();
+        assert_eq!(audited(&boot), []);
+    }
+
+    // A label that another disk has, and then the whole file system once more.
+    let label = format!("a{}", std::process::id());
+    sh(&format!("e2label {root} {label}"));
+    let twin = Blank::new();
+    sh(&format!("mkfs.ext4 -q -L {label} {}", twin.0));
+    let told = |severity, what: &str| {
+        let found = audited(&boot);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].check, found[0].severity), (Check::Names, severity), "{found:?}");
+        assert_eq!(found[0].place, root);
+        assert!(found[0].problem.contains(what) && found[0].problem.contains(&twin.0), "{found:?}");
+    };
+    told(Severity::Warning, "its label");
+    sh(&format!("mkfs.ext4 -q -F -U {uuid} {}", twin.0));
+    told(Severity::Error, "its UUID");
+}
+
+/// A disk with nothing on it.
+struct Blank(String, #[expect(dead_code, reason = "the disk's file")] tempfile::TempDir);
+
+impl Blank {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("disk");
+        let name = sh(&format!("truncate -s 64M {0}; losetup -f --show {0}", file.display()));
+        Self(name, dir)
+    }
+}
+
+impl Drop for Blank {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["-d", &self.0]).output();
+    }
 }
