@@ -78,6 +78,7 @@ impl Call<'_> {
         Self::own_mounts()?;
         let plan = self.plan()?;
         refuse(&plan, stages)?;
+        self.is_planned(&plan, stages)?;
         run::run(&plan, stages, self.host, &self.image_options(), self.context).map_err(|error| {
             let findings = error.findings();
             Failure::from(error).with_findings(findings)
@@ -86,6 +87,19 @@ impl Call<'_> {
             tracing::info!("--- Provisioning END (do_provisioning) ---");
         }
         Ok(())
+    }
+
+    /// Ends a run whose plan is not the one that was asked for.
+    fn is_planned(&self, plan: &Plan, stages: &[Stage]) -> Result<(), Failure> {
+        let Some(wanted) = &self.invocation.plan_id else { return Ok(()) };
+        let id = plan.clone().only(stages).id();
+        if &id == wanted {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "this is not the plan {wanted} any more, it is {id}: the input, an image's metadata, the program, a disk or \
+             what lies on one has changed; nothing was written; look at it again by `plan`"
+        )))
     }
 
     fn show_plan(&self, stages: &[Stage]) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 //! up after themselves.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         OnceLock,
@@ -22,7 +23,7 @@ use crate::{
     audit::{self, Finding, OnError, Severity, Unbootable},
     chain::chain,
     cli::{Context, report},
-    hardware::usage::Kernel,
+    hardware::{Identity, identity::Changed, usage::Kernel},
     plan::{Action, InstallBoot, MakeConfigDrive, Plan, Stage, Step},
     steps::{
         bootloader::{self, BootError},
@@ -86,6 +87,9 @@ pub enum StepError {
     /// Of a device that is not the layout's.
     #[error(transparent)]
     Elsewhere(#[from] Elsewhere),
+    /// Of a disk that is another than the one that was planned for.
+    #[error(transparent)]
+    Changed(#[from] Changed),
     /// Of the boot loader.
     #[error(transparent)]
     Boot(#[from] BootError),
@@ -123,7 +127,7 @@ pub fn run(
     context: &Context,
 ) -> Result<(), RunError> {
     let total = plan.steps.iter().filter(|step| stages.contains(&step.stage)).count();
-    let run = Run { host, images, context, total };
+    let run = Run { disks: &plan.disks, host, images, context, total };
     let mut done = Vec::new();
     if !entropy::wait() {
         tracing::warn!("the kernel has no random numbers yet: tools that make UUIDs will be slow");
@@ -146,6 +150,7 @@ pub fn run(
 
 /// What all steps of a run share.
 struct Run<'a> {
+    disks: &'a BTreeMap<String, Identity>,
     host: &'a (dyn Runner + Sync),
     images: &'a Options,
     context: &'a Context,
@@ -210,11 +215,11 @@ impl Run<'_> {
 
     /// Runs a step, which has that number, and tells of it.
     fn step(&self, number: usize, step: &Step) -> Result<(), StepError> {
-        let Self { host, images, context, total } = *self;
+        let Self { disks, host, images, context, total } = *self;
         tracing::info!("step {number} of {total}: {}", step.what);
         let reported = context.report.step_started(step.stage.name(), &*step.what);
         let begun = Instant::now();
-        let result = run_step(step, host, images, context);
+        let result = same(disks).and_then(|()| run_step(step, host, images, context));
         context.report.step_ended(reported, result.as_ref().err().map(|error| chain(error)));
         if result.is_ok() {
             tracing::info!("step {number} of {total} done in {} ms", begun.elapsed().as_millis());
@@ -227,6 +232,12 @@ impl Run<'_> {
 fn at<'s>(batch: &[&'s Step], next: &AtomicUsize) -> Option<(usize, &'s Step)> {
     let i = next.fetch_add(1, Ordering::Relaxed);
     batch.get(i).map(|step| (i, *step))
+}
+
+/// Looks whether the disks are still those that were planned for.
+fn same(disks: &BTreeMap<String, Identity>) -> Result<(), StepError> {
+    let kernel = Kernel::default();
+    disks.iter().try_for_each(|(disk, identity)| Ok(identity.check(disk, &kernel)?))
 }
 
 fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context) -> Result<(), StepError> {

@@ -34,3 +34,29 @@ fn looking_changes_nothing_and_shows_what_would_be_lost() {
     assert_unused(&disk);
     assert!(!bench.path("config-drive.img").exists());
 }
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn only_the_plan_that_was_shown_is_run() {
+    let (bench, disk) = (Bench::new(), Disk::new(120));
+    let layout = |label: &'static str| {
+        let parts = [Part::fs(20, "/a", "ext4", label), Part::fs(60, "/", "ext4", "")];
+        document::simple(&[(&disk, &parts)], &[])
+    };
+    let id = |label: &'static str| {
+        let json = bench.run(&layout(label), &["partition", "--dry-run", "--json"]).succeeded().stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        json["plan_id"].as_str().expect("an id").to_owned()
+    };
+    let (one, other) = (id("one"), id("other"));
+    assert_ne!(one, other);
+    let before = disk.sum();
+    let words = [&*one, &*other, "nothing was written"];
+    bench.run(&layout("other"), &["partition", "--plan-id", &one]).failed(&words);
+    assert_eq!(disk.sum(), before);
+    bench.run(&layout("one"), &["partition", "--plan-id", &one]).succeeded();
+    // The same again would destroy something else: what was just made.
+    bench.run(&layout("one"), &["partition", "--plan-id", &one]).failed(&[&one]);
+    let again = id("one");
+    bench.run(&layout("one"), &["partition", "--plan-id", &again]).succeeded();
+}

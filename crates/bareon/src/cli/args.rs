@@ -51,6 +51,8 @@ pub struct Called {
     pub hardware: Option<PathBuf>,
     /// Image metadata recorded elsewhere.
     pub image_metadata: Option<PathBuf>,
+    /// The id that the plan must have to be run.
+    pub plan_id: Option<String>,
     /// Whether the answer is to be JSON.
     pub json: bool,
 }
@@ -105,6 +107,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("bootloader", "Install the boot loader"),
     ("audit-boot", "Look whether what is installed would boot, and touch nothing"),
     ("plan", "Show what a run would do, and touch nothing"),
+    ("apply", "Do what was shown as the plan with that --plan-id, and nothing else"),
     ("hardware", "Show the block devices as input documents are matched to them"),
     ("schema", "Print the JSON schema of the data driver's input"),
     ("drivers", "List the data drivers"),
@@ -132,7 +135,13 @@ fn with_options(mut command: clap::Command) -> clap::Command {
         .arg(switch("dry-run", "Show what would be done, and touch nothing; the same as the command plan"))
         .arg(switch("json", "Answer in JSON (plan, audit-boot, hardware, schema, drivers)"))
         .arg(file("hardware", "Plan for the hardware in this file, which `hardware --json` recorded"))
-        .arg(file("image-metadata", "Plan with this image metadata, in place of the server's"));
+        .arg(file("image-metadata", "Plan with this image metadata, in place of the server's"))
+        .arg(
+            Arg::new("plan-id")
+                .long("plan-id")
+                .value_name("ID")
+                .help("Run only if the plan still has this id, which `plan` showed"),
+        );
     for opt in OPTIONS {
         command = command.args(flags(opt));
     }
@@ -200,6 +209,7 @@ pub fn parse(
         given: Given { environment: environment(variables), ..Given::default() },
         hardware: None,
         image_metadata: None,
+        plan_id: None,
         json: false,
     };
     if called.given.config_files.is_empty()
@@ -221,7 +231,8 @@ pub fn parse(
     if dry_run && let Task::App(Command::Run(stage)) = called.task {
         called.task = Task::App(Command::Plan(stage));
     }
-    check(&called, dry_run)?;
+    let applies = matches.subcommand_name() == Some("apply");
+    check(&called, dry_run, applies)?;
     Ok(called)
 }
 
@@ -237,6 +248,7 @@ fn task(name: &str, matches: &ArgMatches) -> Task {
         "bootloader" => Task::App(Command::Run(Stage::BootLoader)),
         "audit-boot" => Task::App(Command::AuditBoot),
         "plan" => Task::App(Command::Plan(Stage::All)),
+        "apply" => Task::App(Command::Run(Stage::All)),
         "hardware" => Task::App(Command::Hardware),
         "schema" => Task::App(Command::Schema),
         "drivers" => Task::App(Command::Drivers),
@@ -266,18 +278,23 @@ fn collect(matches: &ArgMatches, called: &mut Called) -> bool {
     let path = |id| matches.get_one::<PathBuf>(id).cloned();
     called.hardware = path("hardware").or(called.hardware.take());
     called.image_metadata = path("image-metadata").or(called.image_metadata.take());
+    called.plan_id = matches.get_one::<String>("plan-id").cloned().or(called.plan_id.take());
     called.json |= matches.get_flag("json");
     matches.get_flag("dry-run")
 }
 
 /// Refuses what would be ignored: who gives `--hardware` without `plan` must not get a run.
-fn check(called: &Called, dry_run: bool) -> Result<(), clap::Error> {
+fn check(called: &Called, dry_run: bool, applies: bool) -> Result<(), clap::Error> {
     let plans = matches!(called.task, Task::App(Command::Plan(_)));
     let runs = matches!(called.task, Task::App(Command::Run(_)) | Task::IronicCallback(_));
     let message = if !plans && (called.hardware.is_some() || called.image_metadata.is_some()) {
         "--hardware and --image-metadata only go with the command plan, or with --dry-run"
     } else if runs && called.json {
         "--json only goes with the commands plan, audit-boot, hardware, schema and drivers, or with --dry-run"
+    } else if called.plan_id.is_some() && !matches!(called.task, Task::App(Command::Run(_))) {
+        "--plan-id only goes with apply and the commands that run a stage"
+    } else if applies && called.plan_id.is_none() {
+        "apply needs --plan-id, with the id that `plan` showed"
     } else if dry_run && matches!(called.task, Task::IronicCallback(_)) {
         "ironic-callback has no --dry-run"
     } else {

@@ -70,6 +70,8 @@ pub struct Invocation {
     pub hardware: Option<PathBuf>,
     /// Image metadata recorded elsewhere, in place of what the server has (only to plan).
     pub image_metadata: Option<PathBuf>,
+    /// The id that the plan must have to be run.
+    pub plan_id: Option<String>,
     /// Whether the answer is to be JSON.
     pub json: bool,
 }

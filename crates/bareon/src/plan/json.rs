@@ -32,6 +32,8 @@ impl Plan {
             "configdrive": deployment.configdrive,
             "matches": deployment.matches,
             "firmware": self.firmware,
+            "plan_id": self.id(),
+            "disks": self.disks,
             "steps": steps,
             "destroys": self.destroys,
             "refusals": self.refusals,

@@ -15,13 +15,14 @@
 //! - `volumes`: what is built on partitions, in its order, and how it fits
 //! - `teardown`: what goes of what lies on the disks
 //! - `images`, `drive`, `boot`: what is written, the config drive, where the boot loader goes
-//! - `show`: a plan for people; `json`: a plan for programs
+//! - `show`: a plan for people; `json`: a plan for programs; `id`: whether two plans are the same
 
 mod boot;
 mod boot_storage;
 mod checks;
 mod contradictions;
 mod drive;
+mod id;
 mod images;
 mod json;
 mod layout;
@@ -32,7 +33,11 @@ mod teardown;
 mod tests;
 mod volumes;
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use bareon_host::{Runner, Tool, tool::Origin};
 use schemars::JsonSchema;
@@ -43,7 +48,7 @@ pub use step::{Action, InstallBoot, MakeConfigDrive, Step};
 use crate::{
     audit::OnError,
     drivers::{Deployment, Mistake},
-    hardware::{Machine, content::Content},
+    hardware::{Identity, Machine, content::Content},
     steps::bootloader::{BootOrder, Firmware},
 };
 
@@ -132,6 +137,8 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// What the boot loader is installed for.
     pub firmware: Firmware,
+    /// Who the disks of the layout are, by their nodes.
+    pub disks: BTreeMap<String, Identity>,
 }
 
 /// Makes the plan. The machine is looked at, nothing is written.
@@ -164,7 +171,8 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
         refusals.extend(missing_programs(&steps, host));
     }
     let destroys = destroyed(&deployment, machine);
-    Plan { deployment, steps, destroys, refusals, firmware }
+    let disks = identities(&deployment, machine);
+    Plan { deployment, steps, destroys, refusals, firmware, disks }
 }
 
 impl Plan {
@@ -190,6 +198,14 @@ impl Plan {
             .filter(|mistake| seen.insert(mistake.to_string()))
             .collect()
     }
+}
+
+/// Who the disks of the layout are, as far as that is known.
+fn identities(deployment: &Deployment, machine: &Machine) -> BTreeMap<String, Identity> {
+    let disks = deployment.partition_scheme.parteds.iter();
+    disks
+        .filter_map(|parted| Some((parted.name.clone(), machine.device(&parted.name)?.identity.clone()?)))
+        .collect()
 }
 
 fn layout_steps(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Step> {

@@ -30,6 +30,7 @@ impl fmt::Display for Plan {
         }
         f.write_str("\nSteps\n")?;
         self.steps(f)?;
+        writeln!(f, "\nPlan {}", self.id())?;
         let refusals = self.refusals_of(&Stage::ALL);
         if !refusals.is_empty() {
             f.write_str("\nA run will be refused\n")?;
@@ -49,6 +50,9 @@ impl Plan {
             Label::Msdos => "MBR (msdos)",
         };
         writeln!(f, "  {}  {}{boot}", parted.name, label)?;
+        if let Some(identity) = self.disks.get(&parted.name) {
+            writeln!(f, "    {identity}")?;
+        }
         for found in self.deployment.matches.iter().filter(|found| found.disk == parted.name) {
             writeln!(f, "    {found}")?;
         }

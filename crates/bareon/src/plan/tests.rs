@@ -353,6 +353,45 @@ fn many_random_layouts_are_taken() {
     }
 }
 
+#[test]
+fn an_id_changes_with_what_is_done_what_is_lost_and_whose_disks_they_are() {
+    let part = json!({
+        "name": "/dev/sda1", "count": 1, "device": "/dev/sda", "begin": 1, "end": 900, "partition_type": "primary",
+    });
+    let mut document = document();
+    document["partitioning"] = json!({
+        "parteds": [{"name": "/dev/sda", "label": "gpt", "partitions": [part]}],
+        "fss": [{"device": "/dev/sda1", "mount": "/", "fs_type": "ext4"}],
+    });
+    let content = json!({"disk": "/dev/sda", "device": "/dev/sda", "kind": "gpt", "size": 1_048_576_000});
+    let disk = json!({
+        "device": "/dev/sda", "size": 1_048_576_000, "contents": [content],
+        "identity": {"serial": "S1", "wwn": null, "size": 1_048_576_000},
+    });
+    let id = |document: &Value, disk: &Value| {
+        let machine = Machine::recorded(vec![serde_json::from_value(disk.clone()).unwrap()]);
+        planned("nailgun_simple", document, &machine, Firmware::Bios).unwrap().id()
+    };
+    let same = id(&document, &disk);
+    assert_eq!((same.len(), id(&document, &disk)), (16, same.clone()));
+    let changed = |value: &Value, pointer: &str, to: Value| {
+        let mut value = value.clone();
+        *value.pointer_mut(pointer).unwrap() = to;
+        value
+    };
+    for (pointer, to) in [
+        ("/partitioning/fss/0/fs_type", json!("xfs")),
+        ("/partitioning/parteds/0/partitions/0/end", json!(800)),
+        ("/ks_meta/pm_data/kernel_params", json!("quiet")),
+        ("/ks_meta/auth_key", json!("another")),
+    ] {
+        assert_ne!(id(&changed(&document, pointer, to), &disk), same, "{pointer}");
+    }
+    for (pointer, to) in [("/identity/serial", json!("S2")), ("/contents/0/kind", json!("dos"))] {
+        assert_ne!(id(&document, &changed(&disk, pointer, to)), same, "{pointer}");
+    }
+}
+
 /// The document with a root file system on its first partition, if it has none.
 fn with_root(document: &Value) -> Value {
     let mut document = document.clone();
