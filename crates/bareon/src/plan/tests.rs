@@ -22,17 +22,10 @@ use crate::{
 /// The disks of the machine; of the last no input speaks unless it is broken.
 const DISKS: [&str; 4] = ["/dev/sda", "/dev/nvme0n1", "/dev/sdab", "/dev/sdz"];
 
-/// The plan for a document; nothing where the driver refuses it.
-fn planned(driver: &str, document: &Value, machine: &Machine, firmware: Firmware) -> Option<Plan> {
-    let host = Script::default();
-    let facts = Facts {
-        devices: &machine.devices,
-        image_metadata: &|_| None,
-        prepare_configdrive: true,
-        configdrive_exists: false,
-    };
-    let options = Options {
-        firmware: Some(firmware),
+/// The configuration as it is without a file.
+pub(super) fn options() -> Options {
+    Options {
+        firmware: None,
         efi_boot_order: BootOrder::Keep,
         prepare_configdrive: true,
         config_drive_path: "/tmp/config-drive.img".into(),
@@ -43,7 +36,19 @@ fn planned(driver: &str, document: &Value, machine: &Machine, firmware: Firmware
         fix_udev_net_rules: true,
         udev_rules_dir: "/etc/udev/rules.d".into(),
         skip_md_containers: true,
+    }
+}
+
+/// The plan for a document; nothing where the driver refuses it.
+fn planned(driver: &str, document: &Value, machine: &Machine, firmware: Firmware) -> Option<Plan> {
+    let host = Script::default();
+    let facts = Facts {
+        devices: &machine.devices,
+        image_metadata: &|_| None,
+        prepare_configdrive: true,
+        configdrive_exists: false,
     };
+    let options = Options { firmware: Some(firmware), ..options() };
     let driver = drivers::find(driver, std::path::Path::new("/nonexistent"), &host).unwrap();
     let deployment = driver.read(document, &facts).ok()?;
     Some(plan(deployment, machine, &options, &host))

@@ -1,6 +1,6 @@
 //! `ironic`: what bareon's Ironic driver sends, in the formats of 2016 and of 2017.
 //!
-//! A document with the key `partitions` is of 2017, the format that people also write by hand: sizes with units,
+//! A document with the key `partitions` (or `images` alone) is of 2017, the format that people also write by hand: sizes with units,
 //! `remaining`, disks by name, path or SCSI address, a policy for what lies on the disks. Any other is of 2016
 //! ([`v2016`]). Neither makes a config drive.
 //!
@@ -66,7 +66,8 @@ impl DataDriver for Ironic {
 }
 
 fn is_of_2017(document: &Value) -> bool {
-    document.get("partitions").is_some()
+    let has = |key: &str| document.get(key).is_some();
+    has("partitions") || (has("images") && !has("ks_meta"))
 }
 
 /// Reads a document of 2017.

@@ -224,7 +224,7 @@ enum YesNo {
     Nothing(()),
 }
 
-/// The schema of both formats: `partitions` makes a document one of 2017.
+/// The schema of both formats: `partitions`, or `images` alone, makes a document one of 2017.
 pub fn ironic() -> Value {
     let settings = SchemaSettings::draft2020_12();
     let meta_schema = settings.meta_schema.clone();
@@ -233,7 +233,7 @@ pub fn ironic() -> Value {
     json!({
         "$schema": meta_schema,
         "title": "The input of the data driver ironic",
-        "if": {"required": ["partitions"]},
+        "if": {"anyOf": [{"required": ["partitions"]}, {"required": ["images"], "not": {"required": ["ks_meta"]}}]},
         "then": new,
         "else": old,
         "$defs": generator.take_definitions(true),

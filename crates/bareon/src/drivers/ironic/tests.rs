@@ -361,6 +361,16 @@ fn the_schema_takes_what_the_driver_takes() {
     let case: Value = serde_json::from_str(case).unwrap();
     let errors: Vec<_> = validator.iter_errors(&case["input"]).map(|error| error.to_string()).collect();
     assert_eq!(errors, [""; 0]);
+    let without = |key: &str| {
+        let mut changed = case["input"].clone();
+        changed.as_object_mut().unwrap().shift_remove(key);
+        changed
+    };
+    for key in ["images", "partitions"] {
+        assert!(
+            !validator.is_valid(&without(key)) && told(&without(key)).contains(&format!("/{key}: the key"))
+        );
+    }
     for (pointer, value) in [
         ("/partitions/0/volumes/0/size", json!("5 parsecs")),
         ("/partitions/0/volumes/0/size", json!(-1)),
