@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::{
     audit::{self, OnError, Unbootable},
     cli::{self, Command, Context, Failure, Invocation, Settings, value},
-    drivers::{self, DataDriver, Deployment, Facts},
-    hardware::{BlockDevice, Machine, usage::Kernel},
+    drivers::{self, DataDriver, Deployment, Facts, Mistakes},
+    hardware::{BlockDevice, Machine, explain, usage::Kernel},
     input,
     plan::{self, Action, Plan, Stage},
     run,
@@ -36,6 +36,7 @@ pub fn run(invocation: &Invocation, context: &Context) -> Result<(), Failure> {
         Command::Plan(stage) => call.show_plan(&stages(stage)),
         Command::AuditBoot => call.audit_boot(),
         Command::Hardware => call.show_hardware(),
+        Command::ExplainDisk => call.explain_disks(),
         Command::Schema => call.show_schema(),
         Command::Drivers => call.show_drivers(),
     }
@@ -139,6 +140,22 @@ impl Call<'_> {
         self.answer(&json!(devices), || lines(devices.iter().map(ToString::to_string)))
     }
 
+    /// Shows which disk each disk of the document is, also where the document cannot be planned.
+    fn explain_disks(&self) -> Result<(), Failure> {
+        let machine = self.machine()?;
+        let facts = self.facts(&machine, &|_| None);
+        let asked = self.driver()?.disks(&self.document()?, &facts).map_err(mistaken)?;
+        let explained = explain::explain(&asked, &machine.devices);
+        self.answer(&json!(explained), || lines(explained.iter().map(ToString::to_string)))?;
+        let missed = explained.iter().filter(|one| one.found.is_none());
+        let missed: Vec<_> = missed.map(|one| one.input_path.as_str()).collect();
+        if missed.is_empty() {
+            return Ok(());
+        }
+        let missed = missed.join(", ");
+        Err(Failure::new(format!("no disk is taken for {missed}; name it by what exactly one candidate has")))
+    }
+
     fn show_schema(&self) -> Result<(), Failure> {
         let schema = self.driver()?.schema()?;
         self.answer(&schema, || format!("{schema:#}\n"))
@@ -174,25 +191,34 @@ impl Call<'_> {
         Ok(drivers::find(&self.settings.data_driver, &self.settings.drivers_dir, self.host)?)
     }
 
-    fn deployment(&self, machine: &Machine) -> Result<Deployment, Failure> {
-        let document = match &self.settings.input_data {
+    fn document(&self) -> Result<Value, Failure> {
+        Ok(match &self.settings.input_data {
             Some(text) => input::parse(text)?,
             None => input::read(&self.settings.input_data_file)?,
-        };
+        })
+    }
+
+    fn facts<'a>(
+        &self,
+        machine: &'a Machine,
+        image_metadata: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Facts<'a> {
+        Facts {
+            devices: &machine.devices,
+            image_metadata,
+            prepare_configdrive: self.settings.prepare_configdrive,
+            configdrive_exists: self.settings.config_drive_path.exists(),
+        }
+    }
+
+    fn deployment(&self, machine: &Machine) -> Result<Deployment, Failure> {
+        let document = self.document()?;
         let recorded = match &self.invocation.image_metadata {
             Some(path) => Some(read("the image metadata", path)?),
             None => None,
         };
         let metadata = |uri: &str| recorded.clone().or_else(|| self.fetch_metadata(uri));
-        let facts = Facts {
-            devices: &machine.devices,
-            image_metadata: &metadata,
-            prepare_configdrive: self.settings.prepare_configdrive,
-            configdrive_exists: self.settings.config_drive_path.exists(),
-        };
-        self.driver()?
-            .read(&document, &facts)
-            .map_err(|mistakes| Failure::new("the input document has mistakes").with_mistakes(mistakes.0))
+        self.driver()?.read(&document, &self.facts(machine, &metadata)).map_err(mistaken)
     }
 
     /// The metadata of an image. With recorded hardware the plan is for another machine, and is to
@@ -247,6 +273,10 @@ impl Call<'_> {
             skip_md_containers: settings.skip_md_containers,
         }
     }
+}
+
+fn mistaken(mistakes: Mistakes) -> Failure {
+    Failure::new("the input document has mistakes").with_mistakes(mistakes.0)
 }
 
 /// Stops a small transfer when the run is told to stop.

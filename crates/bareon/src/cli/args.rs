@@ -109,6 +109,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("plan", "Show what a run would do, and touch nothing"),
     ("apply", "Do what was shown as the plan with that --plan-id, and nothing else"),
     ("hardware", "Show the block devices as input documents are matched to them"),
+    ("explain-disk", "Show which disk of the machine each disk of the input is, and why no other"),
     ("schema", "Print the JSON schema of the data driver's input"),
     ("drivers", "List the data drivers"),
     ("ironic-callback", "Tell Ironic that this ramdisk is up"),
@@ -133,7 +134,7 @@ fn with_options(mut command: clap::Command) -> clap::Command {
     };
     command = command
         .arg(switch("dry-run", "Show what would be done, and touch nothing; the same as the command plan"))
-        .arg(switch("json", "Answer in JSON (plan, audit-boot, hardware, schema, drivers)"))
+        .arg(switch("json", "Answer in JSON (plan, audit-boot, hardware, explain-disk, schema, drivers)"))
         .arg(file("hardware", "Plan for the hardware in this file, which `hardware --json` recorded"))
         .arg(file("image-metadata", "Plan with this image metadata, in place of the server's"))
         .arg(
@@ -250,6 +251,7 @@ fn task(name: &str, matches: &ArgMatches) -> Task {
         "plan" => Task::App(Command::Plan(Stage::All)),
         "apply" => Task::App(Command::Run(Stage::All)),
         "hardware" => Task::App(Command::Hardware),
+        "explain-disk" => Task::App(Command::ExplainDisk),
         "schema" => Task::App(Command::Schema),
         "drivers" => Task::App(Command::Drivers),
         "ironic-callback" => Task::IronicCallback(path("kernel-command-line")),
@@ -283,14 +285,17 @@ fn collect(matches: &ArgMatches, called: &mut Called) -> bool {
     matches.get_flag("dry-run")
 }
 
-/// Refuses what would be ignored: who gives `--hardware` without `plan` must not get a run.
+/// Refuses what would be ignored: who gives `--hardware` without a command that plans must not get a run.
 fn check(called: &Called, dry_run: bool, applies: bool) -> Result<(), clap::Error> {
     let plans = matches!(called.task, Task::App(Command::Plan(_)));
+    let explains = matches!(called.task, Task::App(Command::ExplainDisk));
     let runs = matches!(called.task, Task::App(Command::Run(_)) | Task::IronicCallback(_));
-    let message = if !plans && (called.hardware.is_some() || called.image_metadata.is_some()) {
-        "--hardware and --image-metadata only go with the command plan, or with --dry-run"
+    let message = if !plans && !explains && called.hardware.is_some() {
+        "--hardware only goes with the commands plan and explain-disk, or with --dry-run"
+    } else if !plans && called.image_metadata.is_some() {
+        "--image-metadata only goes with the command plan, or with --dry-run"
     } else if runs && called.json {
-        "--json only goes with the commands plan, audit-boot, hardware, schema and drivers, or with --dry-run"
+        "--json only goes with commands that answer something, as plan and hardware do, or with --dry-run"
     } else if called.plan_id.is_some() && !matches!(called.task, Task::App(Command::Run(_))) {
         "--plan-id only goes with apply and the commands that run a stage"
     } else if applies && called.plan_id.is_none() {

@@ -38,6 +38,8 @@ pub enum Command {
     AuditBoot,
     /// To show the block devices as the matcher sees them.
     Hardware,
+    /// To show which disk of the machine each disk of the input is, and why.
+    ExplainDisk,
     /// To show the JSON schema of the input of the data driver in the settings.
     Schema,
     /// To list the data drivers.

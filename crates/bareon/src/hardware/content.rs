@@ -63,6 +63,17 @@ impl Content {
     pub fn is_partition(&self) -> bool {
         !self.stacked && self.device != self.disk
     }
+
+    /// Without the disk's own table, which udev tells of each partition, too. Of an extended partition it is true.
+    fn without_table(self, table: &(Option<String>, Option<String>)) -> Self {
+        /// The types of extended partitions: CHS, LBA, Linux.
+        const EXTENDED: [&str; 3] = ["0x5", "0xf", "0x85"];
+        let extended = self.part_type.as_deref().is_some_and(|kind| EXTENDED.contains(&kind));
+        if extended || (&self.kind, &self.uuid) != (&table.0, &table.1) {
+            return self;
+        }
+        Self { kind: None, uuid: None, ..self }
+    }
 }
 
 impl fmt::Display for Content {
@@ -99,12 +110,13 @@ impl Looker<'_> {
             let name = self.kernel.name(&disk.device);
             let partitions = self.kernel.partitions(&name);
             let whole = self.device(&name, &disk.device)?;
+            let table = (whole.kind.clone(), whole.uuid.clone());
             if whole.kind.is_some() || !partitions.is_empty() {
                 found.push(whole);
             }
             for (number, partition) in partitions {
                 let content = self.device(&partition, &disk.device)?;
-                found.push(Content { number: Some(number), ..content });
+                found.push(Content { number: Some(number), ..content }.without_table(&table));
             }
         }
         Ok(found)
@@ -235,5 +247,18 @@ mod tests {
     fn udev_escapes_are_undone() {
         assert_eq!(decoded("my\\x20data\\xc3\\xa9"), "my dataé");
         assert_eq!(decoded("a\\xzz"), "a\\xzz");
+    }
+
+    #[test]
+    fn the_table_of_the_disk_is_not_that_of_its_partitions() {
+        let table = (Some("dos".to_owned()), Some("ab".to_owned()));
+        let partition = |kind: &str, uuid: &str, part_type: &str| {
+            let (kind, uuid, part_type) = (Some(kind.into()), Some(uuid.into()), Some(part_type.into()));
+            Content { kind, uuid, part_type, ..Content::default() }.without_table(&table).kind
+        };
+        assert_eq!(partition("dos", "ab", "0x83"), None);
+        assert_eq!(partition("dos", "ab", "0x5").as_deref(), Some("dos"));
+        assert_eq!(partition("dos", "cd", "0x83").as_deref(), Some("dos"));
+        assert_eq!(partition("ext4", "cd", "0x83").as_deref(), Some("ext4"));
     }
 }

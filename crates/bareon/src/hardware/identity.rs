@@ -52,10 +52,10 @@ impl fmt::Display for Identity {
 impl Identity {
     /// Who the disk `device` is now, by the kernel.
     pub fn of(device: &str, kernel: &Kernel) -> Self {
-        let dir = kernel.class(&kernel.name(device));
-        let text = |files: &[&str]| {
+        let name = kernel.name(device);
+        let text = |name: &str, files: &[&str]| {
             files.iter().find_map(|file| {
-                let bytes = fs::read(dir.join(file)).ok()?;
+                let bytes = fs::read(kernel.class(name).join(file)).ok()?;
                 // A page of vital product data begins with its type, its number and its length in two bytes.
                 let value = if file.ends_with("vpd_pg80") { bytes.get(4..)? } else { &bytes };
                 let text: String =
@@ -63,11 +63,14 @@ impl Identity {
                 Some(text.trim().to_owned()).filter(|text| says_something(text))
             })
         };
+        // virtio has it at the disk, NVMe and eMMC at the controller, SCSI in page 0x80 of its vital product data; a
+        // disk with several paths at each of them.
+        let serials = ["serial", "device/serial", "device/vpd_pg80"];
+        let by_path = || kernel.below(&name).iter().find_map(|path| text(path, &serials));
         Self {
-            // virtio has it at the disk, NVMe and eMMC at the controller, SCSI in page 0x80 of its vital product data.
-            serial: text(&["serial", "device/serial", "device/vpd_pg80"]),
-            wwn: text(&["wwid", "device/wwid", "dm/uuid", "md/uuid"]),
-            size: size_in(&dir).unwrap_or_default(),
+            serial: text(&name, &serials).or_else(|| kernel.is_multipath(&name).then(by_path)?),
+            wwn: text(&name, &["wwid", "device/wwid", "dm/uuid", "md/uuid"]),
+            size: size_in(&kernel.class(&name)).unwrap_or_default(),
         }
     }
 

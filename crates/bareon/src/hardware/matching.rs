@@ -169,13 +169,20 @@ impl fmt::Display for Candidate {
     }
 }
 
-impl fmt::Display for NoMatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.ambiguous, self.candidates.is_empty()) {
+impl NoMatch {
+    /// What went wrong, without the candidates.
+    pub fn summary(&self) -> &'static str {
+        match (self.ambiguous, self.candidates.is_empty()) {
             (_, true) => "this machine has no disks",
             (true, _) => "several disks of this machine match",
             (false, _) => "no disk of this machine matches",
-        })?;
+        }
+    }
+}
+
+impl fmt::Display for NoMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.summary())?;
         for (i, candidate) in self.candidates.iter().enumerate() {
             write!(f, "{} {candidate}", if i == 0 { ":" } else { "," })?;
         }

@@ -6,6 +6,7 @@
 mod arrays;
 pub mod content;
 pub mod criterion;
+pub mod explain;
 mod groups;
 pub mod identity;
 mod kernel;
@@ -131,6 +132,9 @@ impl fmt::Display for BlockDevice {
         }
         if self.read_only() {
             f.write_str(", read-only")?;
+        }
+        if let Some(whole) = &self.path_to {
+            write!(f, ", a path to {whole}")?;
         }
         for link in self.devlinks() {
             write!(f, "\n  {link}")?;

@@ -19,7 +19,7 @@ use super::{
 /// The disks of this machine, sorted by name, of which udev knows what `known` says.
 pub(super) fn disks(kernel: &Kernel, known: &BTreeMap<String, Device>) -> Vec<BlockDevice> {
     let none = Device::default();
-    names_in(&kernel.sys.join("block"))
+    let mut disks: Vec<_> = names_in(&kernel.sys.join("block"))
         .iter()
         .filter_map(|name| {
             let dir = kernel.sys.join("block").join(name);
@@ -28,7 +28,32 @@ pub(super) fn disks(kernel: &Kernel, known: &BTreeMap<String, Device>) -> Vec<Bl
             let identity = Some(Identity::of(&disk.device, kernel));
             Some(BlockDevice { identity, path_to: kernel.path_to(name), ..disk })
         })
-        .collect()
+        .collect();
+    let paths: Vec<_> = disks.iter().filter(|disk| disk.path_to.is_some()).cloned().collect();
+    for disk in &mut disks {
+        if let Some(path) = paths.iter().find(|path| path.path_to.as_ref() == Some(&disk.device)) {
+            learn_from_path(disk, path);
+        }
+    }
+    disks
+}
+
+/// Adds what tells a disk with several paths from others, which udev only says of the paths.
+fn learn_from_path(disk: &mut BlockDevice, path: &BlockDevice) {
+    let names = [
+        "ID_SERIAL",
+        "ID_SERIAL_SHORT",
+        "ID_SCSI_SERIAL",
+        "ID_WWN",
+        "ID_WWN_WITH_EXTENSION",
+        "ID_MODEL",
+        "ID_VENDOR",
+    ];
+    for name in names {
+        if let Some(value) = path.uspec.get(name) {
+            disk.uspec.entry(name).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// A number in a file of sysfs.
@@ -109,11 +134,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for (file, text) in [
             ("sda/size", "2048"),
-            ("sda/device/vpd_pg80", "S1"),
+            ("sda/device/vpd_pg80", "\0\u{1}\0\u{2}S1"),
             ("sda/holders/dm-0/x", ""),
             ("sdb/size", "2048"),
             ("sdb/holders/dm-0/x", ""),
             ("dm-0/size", "2048"),
+            ("dm-0/slaves/sda/x", ""),
             ("dm-0/dm/name", "mpatha"),
             ("dm-0/dm/uuid", "mpath-3600"),
             ("dm-1/size", "1024"),
@@ -133,8 +159,8 @@ mod tests {
             disks.iter().map(|disk| (disk.device.as_str(), disk.path_to.as_deref())).collect();
         let whole = Some("/dev/mapper/mpatha");
         assert_eq!(found, [("/dev/mapper/mpatha", None), ("/dev/sda", whole), ("/dev/sdb", whole)]);
-        let wwn = disks[0].identity.as_ref().and_then(|identity| identity.wwn.as_deref());
-        assert_eq!(wwn, Some("mpath-3600"));
+        let identity = disks[0].identity.clone().unwrap_or_default();
+        assert_eq!((identity.serial.as_deref(), identity.wwn.as_deref()), (Some("S1"), Some("mpath-3600")));
     }
 
     #[test]
