@@ -8,6 +8,7 @@ pub mod chroot;
 pub mod cmd;
 pub mod efibootmgr;
 pub mod entropy;
+pub mod fsck;
 pub mod grow;
 pub mod grub;
 pub mod lock;

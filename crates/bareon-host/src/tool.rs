@@ -18,6 +18,8 @@ pub enum Tool {
     E2fsck,
     /// `efibootmgr(8)`: the boot entries in NVRAM.
     Efibootmgr,
+    /// `fsck.fat(8)`: checks FAT.
+    FsckVfat,
     /// `genisoimage(1)`: makes the config drive where xorriso is absent.
     Genisoimage,
     /// `lvm(8)`: volume groups.
@@ -56,6 +58,8 @@ pub enum Tool {
     Wipefs,
     /// `xfs_growfs(8)`.
     XfsGrowfs,
+    /// `xfs_repair(8)`: checks XFS.
+    XfsRepair,
     /// `xorriso(1)`: makes the config drive.
     Xorriso,
 }
@@ -81,6 +85,7 @@ impl Tool {
             Self::Driver => ("env", "coreutils", "coreutils"),
             Self::E2fsck => ("e2fsck", "e2fsprogs", "e2fsprogs"),
             Self::Efibootmgr => ("efibootmgr", "efibootmgr", "efibootmgr"),
+            Self::FsckVfat => ("fsck.vfat", "dosfstools", "dosfstools"),
             Self::Genisoimage => ("genisoimage", "genisoimage", "genisoimage"),
             Self::Lvm => ("lvm", "lvm2", "lvm2"),
             Self::Mdadm => ("mdadm", "mdadm", "mdadm"),
@@ -100,6 +105,7 @@ impl Tool {
             Self::Umount => ("umount", "mount", "util-linux"),
             Self::Wipefs => ("wipefs", "util-linux", "util-linux"),
             Self::XfsGrowfs => ("xfs_growfs", "xfsprogs", "xfsprogs"),
+            Self::XfsRepair => ("xfs_repair", "xfsprogs", "xfsprogs"),
             Self::Xorriso => ("xorriso", "xorriso", "xorriso"),
         };
         Origin { program, deb, rpm }

@@ -30,6 +30,7 @@ use crate::{
         configdrive::{self, ConfigDriveError},
         copyimage::{CopyImageError, WriteImage},
         holdoff::{HoldOff, HoldOffError, Udev},
+        keep::KeepError,
         partitioning::{self, LayOutError},
         place::Elsewhere,
         teardown::TearDownError,
@@ -84,6 +85,9 @@ pub enum StepError {
     /// Of an image.
     #[error(transparent)]
     CopyImage(#[from] CopyImageError),
+    /// Of what is kept.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// Of a device that is not the layout's.
     #[error(transparent)]
     Elsewhere(#[from] Elsewhere),
@@ -246,6 +250,8 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
     }
     match &step.action {
         Action::TearDown(down) => down.run(host, &Kernel::default())?,
+        Action::BringUp(up) => up.run(host, &Kernel::default())?,
+        Action::ChangeGroup(group) => group.run(host)?,
         Action::LayOut(disk) => disk.run(host)?,
         Action::MakeArray(array) => array.run(host)?,
         Action::MakeGroup(group) => group.run(host)?,
@@ -266,6 +272,9 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
         }
         Action::WriteImage(image) => write_image(image, host, images, context)?,
         Action::InstallBoot(install) => {
+            if let Some(up) = &install.up {
+                up.run(host, &Kernel::default())?;
+            }
             for ground in &install.grounds {
                 ground.check(&Kernel::default())?;
             }
@@ -344,6 +353,8 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
         Action::TearDown(down) => {
             format!("what lay on {} may be gone in part", down.disks.join(", "))
         }
+        Action::BringUp(_) => "nothing was written to the disks".to_owned(),
+        Action::ChangeGroup(group) => format!("the volume group {} may lack some of its volumes", group.name),
         Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.table.disk),
         Action::MakeArray(array) => format!("{} may be there without anything on it", array.array.device),
         Action::MakeGroup(group) => format!("the volume group {} may lack some of its volumes", group.name),

@@ -9,6 +9,7 @@ mod copyimage;
 mod disk;
 mod document;
 mod images;
+mod keep;
 mod partition;
 mod plan;
 mod refusals;

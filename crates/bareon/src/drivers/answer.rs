@@ -40,6 +40,10 @@ pub struct Objects {
     /// Who the machine is.
     #[schemars(default)]
     pub host: Host,
+    /// Whether no table, array or group is made, so that all of the layout must be there already. Where nothing is
+    /// given: where anything has `keep_data`. With `false` what has it stays, and the rest of its disk is made anew.
+    #[schemars(default)]
+    pub skip_partitioning: Option<bool>,
 }
 
 /// What is wrong with the document.
@@ -94,6 +98,7 @@ impl Reader<'_> {
         let system = self.take(&mut answer, "operating_system");
         let configdrive = answer.shift_remove("configdrive").unwrap_or_default();
         let host = answer.shift_remove("host").unwrap_or_else(|| Value::Object(Map::new()));
+        let skip_partitioning = answer.shift_remove("skip_partitioning").unwrap_or_default();
         for key in answer.keys() {
             self.wrong(&pointer("", key), "this key of its answer is not known");
         }
@@ -103,6 +108,7 @@ impl Reader<'_> {
         let system = system.and_then(|system| self.value("/operating_system", system));
         let configdrive = self.value("/configdrive", configdrive);
         let host = self.value("/host", host);
+        let skip_partitioning = self.value("/skip_partitioning", skip_partitioning);
         Some(Answer::Objects(Box::new(Objects {
             partition_scheme: scheme?,
             image_scheme: images?,
@@ -110,6 +116,7 @@ impl Reader<'_> {
             operating_system: system?,
             configdrive: configdrive?,
             host: host?,
+            skip_partitioning: skip_partitioning?,
         })))
     }
 

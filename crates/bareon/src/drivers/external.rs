@@ -157,7 +157,7 @@ fn deployment(objects: Objects) -> Deployment {
     let (mut scheme, origins) = (objects.partition_scheme, Origins::default());
     let deferred = types::settle(&mut scheme, &origins);
     Deployment {
-        skip_partitioning: scheme.skip_partitioning(),
+        skip_partitioning: objects.skip_partitioning.unwrap_or_else(|| scheme.skip_partitioning()),
         partition_scheme: scheme,
         image_scheme: objects.image_scheme,
         grub: objects.grub,

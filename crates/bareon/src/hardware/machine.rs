@@ -203,13 +203,28 @@ fn read_stack(host: &dyn Runner, kernel: &Kernel, contents: &[Content]) -> Resul
         }
         lies(kinds) && there
     };
+    let with_arrays = asks(&RAID, Tool::Mdadm, "parts of arrays");
+    let with_groups = asks(&[PV], Tool::Lvm, "physical volumes of LVM");
+    look_at_stack(host, kernel, with_arrays, with_groups)
+}
+
+/// Reads which arrays and groups there are now, asking mdadm `with_arrays` and LVM `with_groups`.
+///
+/// # Errors
+/// When one of them fails, or LVM answers what cannot be read.
+pub fn look_at_stack(
+    host: &dyn Runner,
+    kernel: &Kernel,
+    with_arrays: bool,
+    with_groups: bool,
+) -> Result<Stack, MachineError> {
     let mut stack = Stack::default();
     let mut examined = Vec::new();
-    if asks(&RAID, Tool::Mdadm, "parts of arrays") {
+    if with_arrays {
         examined = mdadm::parse_examine_scan(&host.run(&mdadm::examine_scan())?.stdout);
     }
     stack.arrays = arrays::arrays(kernel, &examined);
-    if asks(&[PV], Tool::Lvm, "physical volumes of LVM") {
+    if with_groups {
         let report = lvm::parse_fullreport(&host.run(&lvm::fullreport())?.stdout)?;
         stack.groups = groups::groups(kernel, report);
     }

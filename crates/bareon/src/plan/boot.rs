@@ -1,14 +1,15 @@
 //! Where the boot loader goes, and what the installed system mounts.
 
-use super::{InstallBoot, Options, boot_storage, layout};
+use super::{InstallBoot, Options, boot_storage, keep, layout};
 use crate::{
     audit::Scope,
     drivers::Deployment,
     hardware::Machine,
-    objects::partition::FileSystem,
+    objects::partition::{FileSystem, Partition},
     steps::{
         bootloader::{Boot, BootDisk, Esp, Family, Firmware, InFstab, Mount, Swap},
-        place::{Ground, Place},
+        keep::BringUp,
+        place::Ground,
     },
 };
 
@@ -73,16 +74,15 @@ pub(super) fn install(
         udev_rules_dir: options.udev_rules_dir.clone(),
     };
     let esps = boot.disks.iter().filter_map(|disk| disk.esp.as_ref()).map(|esp| &esp.device);
-    let grounds = boot
-        .mounts
-        .iter()
-        .map(|mount| &mount.device)
-        .chain(esps)
-        .filter_map(|device| Ground::of(device, scheme, &Place::of))
-        .collect();
+    let kept = keep::kept(deployment);
+    let place = |partition: &Partition| keep::place(partition, &kept, machine);
+    let devices: Vec<_> =
+        boot.mounts.iter().map(|mount| &mount.device).chain(esps).map(String::as_str).collect();
+    let grounds = devices.iter().filter_map(|device| Ground::of(device, scheme, &place)).collect();
+    let up = BringUp::of_devices(scheme, &devices, &place);
     let disks = scheme.parteds.iter().map(|parted| parted.name.clone()).collect();
     let (family, audit) = (family(deployment), options.audit_boot);
-    Some(InstallBoot { boot, family, grounds, scope: Scope { disks }, audit })
+    Some(InstallBoot { boot, family, grounds, up, scope: Scope { disks }, audit })
 }
 
 /// How the file system stands in fstab.

@@ -3,24 +3,25 @@
 use bareon_host::mkfs::FsType;
 use bareon_image::{Container, Request, shown};
 
-use super::{Action, Options, Stage, Step};
+use super::{Action, Options, Stage, Step, keep};
 use crate::{
     drivers::Deployment,
-    objects::Image,
-    steps::{
-        copyimage::WriteImage,
-        place::{Ground, Place},
-    },
+    hardware::Machine,
+    objects::{Image, partition::Partition},
+    steps::{copyimage::WriteImage, keep::BringUp, place::Ground},
 };
 
 /// A step for each image.
-pub(super) fn steps(deployment: &Deployment, options: &Options) -> Vec<Step> {
+pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Options) -> Vec<Step> {
+    let (scheme, kept) = (&deployment.partition_scheme, keep::kept(deployment));
+    let place = |partition: &Partition| keep::place(partition, &kept, machine);
     let mount_point = options.tmp_path.join("grow");
     let write = |request: Request, mirrors: &[String], grow, if_there| Step {
         stage: Stage::CopyImage,
         what: format!("write {} to {}", shown(&request.uri), request.target.display()),
         action: Action::WriteImage(WriteImage {
-            ground: Ground::of(&request.target.to_string_lossy(), &deployment.partition_scheme, &Place::of),
+            ground: Ground::of(&request.target.to_string_lossy(), scheme, &place),
+            up: BringUp::of_devices(scheme, &[&request.target.to_string_lossy()], &place),
             request,
             mirrors: mirrors.to_vec(),
             grow,

@@ -5,12 +5,13 @@ use bareon_host::{
     sfdisk::{self, Table, TablePartition},
 };
 
+use super::keep;
 use crate::{
     drivers::Deployment,
     hardware::Machine,
     objects::{
         Mib, PartitionScheme,
-        partition::{FileSystem, Label, Parted, Partition, PartitionType},
+        partition::{FileSystem, Kept, Label, Parted, Partition, PartitionType},
     },
     steps::{
         bootloader::Firmware,
@@ -91,7 +92,14 @@ pub(super) fn dos_flag(name: &str) -> Option<DosFlag> {
 
 /// The disks that get a new table, with what is made on them. Disks that the machine does not have are left out: they
 /// are refused.
-pub(super) fn disks(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<LayOutDisk> {
+///
+/// Where partitions of a disk are kept, its table is changed around them; where nothing changes it is left alone.
+pub(super) fn disks(
+    deployment: &Deployment,
+    machine: &Machine,
+    firmware: Firmware,
+    kept: &Kept,
+) -> Vec<LayOutDisk> {
     let scheme = &deployment.partition_scheme;
     let imaged = |device: &str| deployment.image_scheme.iter().any(|image| image.target_device == device);
     scheme
@@ -101,23 +109,47 @@ pub(super) fn disks(deployment: &Deployment, machine: &Machine, firmware: Firmwa
             let sector = machine.device(&parted.name)?.sector_size().0;
             // Where the input says what the EFI system partition holds, that alone is made there.
             let described = |device: &str| scheme.fss.iter().any(|fs| fs.device == device);
+            let is_fat = |device: &str| {
+                machine.contents.iter().any(|on| on.device == device && on.kind.as_deref() == Some("vfat"))
+            };
+            let stays = |device: &str| kept.data(device) || kept.device(device) && is_fat(device);
             let esps = esps(parted, firmware)
-                .filter(|partition| !described(&partition.name))
+                .filter(|partition| !described(&partition.name) && !stays(&partition.name))
                 .map(|partition| esp_fs(&partition.name));
             let file_systems = scheme
                 .fss
                 .iter()
                 .filter(|fs| parted.partitions.iter().any(|partition| partition.name == fs.device))
-                .filter(|fs| !imaged(&fs.device))
+                .filter(|fs| !imaged(&fs.device) && !kept.data(&fs.device))
                 .filter_map(make_fs);
+            let mut table = table(parted, scheme, sector, firmware);
+            let change = keep::change(deployment, parted, machine, kept);
+            if change.is_some() {
+                table.partitions.retain(|entry| !kept.device(&parted.partition_name(entry.number)));
+            }
             Some(LayOutDisk {
-                table: table(parted, scheme, sector, firmware),
+                table,
                 has_partitions: machine.has_partitions(&parted.name),
-                change: None,
+                change,
                 file_systems: esps.chain(file_systems).collect(),
             })
         })
+        .filter(|disk| disk.change.is_none() || !disk.commands().is_empty())
         .collect()
+}
+
+/// What laying out a disk comes to, for people.
+pub(super) fn what(disk: &LayOutDisk) -> String {
+    let LayOutDisk { table, change, file_systems, .. } = disk;
+    let (name, count, made) = (&table.disk, table.partitions.len(), file_systems.len());
+    match change {
+        None => format!("partition {name} ({count} partitions), make {made} file systems"),
+        Some(gone) if gone.is_empty() && count == 0 => format!("make {made} file systems on {name}"),
+        Some(gone) => format!(
+            "change the partitions of {name} ({} go, {count} come, the others stay), make {made} file systems",
+            gone.len()
+        ),
+    }
 }
 
 /// The EFI system partitions of a disk that are made as such: by UEFI alone.

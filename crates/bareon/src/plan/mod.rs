@@ -12,6 +12,7 @@
 //!
 //! - `layout`: partition tables and file systems from the partition scheme
 //! - `checks`: what is refused; `contradictions`: parts that exclude each other
+//! - `keep`: what stays, compared with what is there
 //! - `volumes`: what is built on partitions, in its order, and how it fits
 //! - `teardown`: what goes of what lies on the disks
 //! - `images`, `drive`, `boot`: what is written, the config drive, where the boot loader goes
@@ -25,6 +26,7 @@ mod drive;
 mod id;
 mod images;
 mod json;
+mod keep;
 mod layout;
 mod show;
 mod step;
@@ -49,6 +51,7 @@ use crate::{
     audit::OnError,
     drivers::{Deployment, Mistake},
     hardware::{Identity, Machine, content::Content},
+    objects::partition::Kept,
     steps::bootloader::{BootOrder, Firmware},
 };
 
@@ -145,32 +148,32 @@ pub struct Plan {
 pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: &dyn Runner) -> Plan {
     let firmware = options.firmware.unwrap_or(if machine.uefi { Firmware::Uefi } else { Firmware::Bios });
     let mut steps = Vec::new();
+    let kept = keep::kept(&deployment);
+    steps.extend(keep::check(&deployment, machine, &kept));
     let down = teardown::plan(&deployment, machine, options.skip_md_containers);
     steps.extend(down.step.map(|down| Step {
         stage: Stage::Partition,
         what: down.what(),
         action: Action::TearDown(down),
     }));
-    // Where something is kept no table is written: what a kept layout asks for is refused as a whole.
-    if !deployment.skip_partitioning {
-        steps.extend(layout_steps(&deployment, machine, firmware));
-    }
+    steps.extend(layout_steps(&deployment, machine, firmware, &kept));
     let (drive, drive_refusals) = drive::step(&deployment, machine, options, host);
     steps.extend(drive);
-    steps.extend(images::steps(&deployment, options));
+    steps.extend(images::steps(&deployment, machine, options));
     steps.extend(boot::install(&deployment, machine, options, firmware).map(|install| Step {
         stage: Stage::Bootloader,
         what: boot::what(&install.boot),
         action: Action::InstallBoot(Box::new(install)),
     }));
     let mut refusals = checks::refusals(&deployment, machine, firmware);
+    refusals.extend(keep::refusals(&deployment, machine, firmware));
     refusals.extend(contradictions::refusals(&deployment, options, firmware));
     refusals.extend(drive_refusals);
     refusals.extend(down.refusals);
     if machine.is_this() {
         refusals.extend(missing_programs(&steps, host));
     }
-    let destroys = destroyed(&deployment, machine);
+    let destroys = destroyed(&deployment, machine, &kept, &steps);
     let disks = identities(&deployment, machine);
     Plan { deployment, steps, destroys, refusals, firmware, disks }
 }
@@ -208,24 +211,15 @@ fn identities(deployment: &Deployment, machine: &Machine) -> BTreeMap<String, Id
         .collect()
 }
 
-fn layout_steps(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Step> {
+fn layout_steps(deployment: &Deployment, machine: &Machine, firmware: Firmware, kept: &Kept) -> Vec<Step> {
     let scheme = &deployment.partition_scheme;
-    let mut steps: Vec<_> = layout::disks(deployment, machine, firmware)
+    let mut steps: Vec<_> = layout::disks(deployment, machine, firmware, kept)
         .into_iter()
-        .map(|disk| Step {
-            stage: Stage::Partition,
-            what: format!(
-                "partition {} ({} partitions), make {} file systems",
-                disk.table.disk,
-                disk.table.partitions.len(),
-                disk.file_systems.len()
-            ),
-            action: Action::LayOut(disk),
-        })
+        .map(|disk| Step { stage: Stage::Partition, what: layout::what(&disk), action: Action::LayOut(disk) })
         .collect();
-    steps.extend(volumes::steps(deployment));
+    steps.extend(volumes::steps(deployment, machine, kept));
     if !scheme.parteds.is_empty() {
-        let what = "let udev see the new partitions".into();
+        let what = "let udev see what was made".into();
         steps.push(Step { stage: Stage::Partition, what, action: Action::Settle });
     }
     steps
@@ -248,12 +242,28 @@ fn missing_programs(steps: &[Step], host: &dyn Runner) -> Vec<Refusal> {
         .collect()
 }
 
-/// What lies on the disks that get a new table.
-fn destroyed(deployment: &Deployment, machine: &Machine) -> Vec<Content> {
+/// What is lost of what lies on the disks: all that is not kept where a table is written; where none is, what a file
+/// system or an image is written over.
+fn destroyed(deployment: &Deployment, machine: &Machine, kept: &Kept, steps: &[Step]) -> Vec<Content> {
     let scheme = &deployment.partition_scheme;
+    let written: BTreeSet<_> = steps.iter().flat_map(Step::written).collect();
     if deployment.skip_partitioning {
-        return Vec::new();
+        let lost = |content: &&Content| content.kind.is_some() && written.contains(&content.device);
+        return machine.contents.iter().filter(lost).cloned().collect();
     }
     let named: BTreeSet<_> = scheme.parteds.iter().map(|parted| parted.name.as_str()).collect();
-    machine.contents.iter().filter(|content| named.contains(content.disk.as_str())).cloned().collect()
+    let changed = |disk: &str| scheme.partitions().any(|part| part.device == disk && kept.device(&part.name));
+    machine
+        .contents
+        .iter()
+        .filter(|content| named.contains(content.disk.as_str()) && !kept.device(&content.device))
+        .filter(|content| content.device != content.disk || !changed(&content.disk))
+        .filter(|content| {
+            // Of what lies on kept devices only that goes which is written.
+            !content.stacked
+                || written.contains(&content.device)
+                || !machine.stack.below(&content.device).iter().any(|below| kept.device(below))
+        })
+        .cloned()
+        .collect()
 }

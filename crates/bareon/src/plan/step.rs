@@ -13,6 +13,7 @@ use crate::{
         bootloader::{self, Boot, Family},
         configdrive::{Format, Rendered},
         copyimage::WriteImage,
+        keep::{BringUp, ChangeGroup},
         partitioning::{self, LayOutDisk, MakeFs},
         place::Ground,
         teardown::TearDown,
@@ -34,6 +35,10 @@ pub struct Step {
 /// What a step does.
 #[derive(Debug, Clone)]
 pub enum Action {
+    /// Brings up what is kept, and looks at it.
+    BringUp(Box<BringUp>),
+    /// Makes volumes of a kept group anew.
+    ChangeGroup(ChangeGroup),
     /// Takes down what lies on the disks.
     TearDown(TearDown),
     /// Writes a disk's table and makes the file systems on it.
@@ -80,6 +85,8 @@ pub struct InstallBoot {
     pub family: Family,
     /// What the devices lie on by the layout that are mounted.
     pub grounds: Vec<Ground>,
+    /// What brings the arrays and volumes among them up, where this stage runs alone on a machine just booted.
+    pub up: Option<BringUp>,
     /// What its audit looks at beside.
     pub scope: audit::Scope,
     /// What the audit's errors do to the run.
@@ -108,6 +115,8 @@ impl Step {
     pub(super) fn calls(&self) -> Vec<Cmd> {
         match &self.action {
             Action::TearDown(down) => down.commands(),
+            Action::BringUp(up) => up.commands(),
+            Action::ChangeGroup(group) => group.commands(),
             Action::LayOut(disk) => disk.commands(),
             Action::MakeArray(array) => array.commands(),
             Action::MakeGroup(group) => group.commands(),
@@ -125,6 +134,16 @@ impl Step {
             (&self.action, &next.action),
             (Action::LayOut(_), Action::LayOut(_)) | (Action::MakeFs(_), Action::MakeFs(_))
         )
+    }
+
+    /// The devices that a file system or an image is written to.
+    pub(super) fn written(&self) -> Vec<String> {
+        match &self.action {
+            Action::LayOut(disk) => disk.file_systems.iter().map(|fs| fs.device.clone()).collect(),
+            Action::MakeFs(fs) => vec![fs.device.clone()],
+            Action::WriteImage(image) => vec![image.device()],
+            _ => Vec::new(),
+        }
     }
 
     /// The device that an image is written to, where the step does that.

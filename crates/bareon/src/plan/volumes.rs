@@ -12,9 +12,10 @@ use bareon_host::{lvm::PvCreate, mdadm::Create};
 
 use crate::{
     drivers::Deployment,
+    hardware::Machine,
     objects::{
         Bytes, Mib, PartitionScheme,
-        partition::{Level, LogicalVolume, MultipleDevice, PhysicalVolume, VolumeGroup},
+        partition::{Kept, Level, LogicalVolume, MultipleDevice, PhysicalVolume, VolumeGroup},
     },
     steps::{
         partitioning::MakeFs,
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 
-use super::{Action, Stage, Step, layout};
+use super::{Action, Stage, Step, keep, layout};
 
 /// Something that is built on other devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,14 +128,18 @@ pub(super) fn volumes_of<'a>(scheme: &'a PartitionScheme, vg: &VolumeGroup) -> V
     scheme.lvs.iter().filter(|lv| lv.vgname == vg.name).collect()
 }
 
-/// The steps that make what is built on partitions, and the file systems on it.
-pub(super) fn steps(deployment: &Deployment) -> Vec<Step> {
+/// The steps that make what is built on partitions, and the file systems on it. What is kept is not made.
+pub(super) fn steps(deployment: &Deployment, machine: &Machine, kept: &Kept) -> Vec<Step> {
     let scheme = &deployment.partition_scheme;
     let order = order(scheme);
     let step = |what: String, action| Step { stage: Stage::Partition, what, action };
     let mut steps = Vec::new();
     for built in &order.built {
         match built {
+            Built::Array(md) if kept.device(&md.name) => {}
+            Built::Group(vg) if kept.group(&vg.name) => {
+                steps.extend(keep::group::step(scheme, vg, machine, kept));
+            }
             Built::Array(md) => {
                 let Some(level) = md.level() else { continue };
                 let what =
@@ -151,7 +156,7 @@ pub(super) fn steps(deployment: &Deployment) -> Vec<Step> {
             }
         }
     }
-    steps.extend(file_systems(deployment).map(|fs| {
+    steps.extend(file_systems(deployment, kept).map(|fs| {
         let what = format!("make {} on {}", fs.fs, fs.device);
         step(what, Action::MakeFs(fs))
     }));
@@ -159,13 +164,17 @@ pub(super) fn steps(deployment: &Deployment) -> Vec<Step> {
 }
 
 /// The file systems that are made on arrays and volumes.
-fn file_systems(deployment: &Deployment) -> impl Iterator<Item = MakeFs> {
+fn file_systems(deployment: &Deployment, kept: &Kept) -> impl Iterator<Item = MakeFs> {
     let scheme = &deployment.partition_scheme;
     let imaged = |device: &str| deployment.image_scheme.iter().any(|image| image.target_device == device);
     let built = |device: &str| {
         scheme.mds.iter().any(|md| md.name == device) || scheme.lvs.iter().any(|lv| lv.device() == device)
     };
-    scheme.fss.iter().filter(move |fs| built(&fs.device) && !imaged(&fs.device)).filter_map(layout::make_fs)
+    scheme
+        .fss
+        .iter()
+        .filter(move |fs| built(&fs.device) && !imaged(&fs.device) && !kept.data(&fs.device))
+        .filter_map(layout::make_fs)
 }
 
 fn create(md: &MultipleDevice, level: Level) -> Create {

@@ -14,6 +14,7 @@ use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount};
 use bareon_image::{Options, Progress, Request, TargetState, WriteError, Written};
 
 use super::{
+    keep::{BringUp, KeepError},
     mounted::{MountError, Mounted},
     place::{Elsewhere, Ground},
 };
@@ -31,6 +32,8 @@ pub struct WriteImage {
     pub mirrors: Vec<String>,
     /// What the target lies on by the layout; nothing for what is not of the layout (which is refused).
     pub ground: Option<Ground>,
+    /// What brings the target up, where that is an array or a volume and this stage runs alone on a machine just booted.
+    pub up: Option<BringUp>,
     /// The file system that the input says is within; nothing for an image that stays as it is.
     pub grow: Option<FsType>,
     /// Where a file system is mounted that only grows while mounted.
@@ -51,6 +54,9 @@ pub enum CopyImageError {
     /// The target is another partition than the layout's, or none.
     #[error(transparent)]
     Elsewhere(#[from] Elsewhere),
+    /// The target is an array or a volume that cannot be brought up.
+    #[error(transparent)]
+    Up(#[from] KeepError),
     /// It could not be mounted to be grown, or not be unmounted.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -69,7 +75,7 @@ impl CopyImageError {
     pub fn target_state(&self) -> TargetState {
         match self {
             Self::Image(error) => error.target,
-            Self::Elsewhere(_) => TargetState::Untouched,
+            Self::Elsewhere(_) | Self::Up(_) => TargetState::Untouched,
             _ => TargetState::Written,
         }
     }
@@ -100,6 +106,9 @@ impl WriteImage {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Written, CopyImageError> {
+        if let Some(up) = &self.up {
+            up.run(host, &Kernel::default())?;
+        }
         if let Some(ground) = &self.ground {
             ground.check(&Kernel::default())?;
         }
@@ -242,6 +251,17 @@ mod tests {
         };
         let grow = Some(fs.parse().unwrap());
         let mount_point = tmp.path().into();
-        (tmp, WriteImage { request, mirrors: Vec::new(), ground: None, grow, mount_point, if_there: false })
+        (
+            tmp,
+            WriteImage {
+                request,
+                mirrors: Vec::new(),
+                ground: None,
+                up: None,
+                grow,
+                mount_point,
+                if_there: false,
+            },
+        )
     }
 }

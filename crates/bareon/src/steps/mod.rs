@@ -5,6 +5,7 @@ pub mod configdrive;
 pub mod copyimage;
 pub mod folder;
 pub mod holdoff;
+pub mod keep;
 pub mod mounted;
 pub mod partitioning;
 pub mod place;

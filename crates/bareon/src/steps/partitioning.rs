@@ -165,7 +165,10 @@ impl LayOutDisk {
         match &self.change {
             None => lock::free(Path::new(disk)),
             Some(gone) => {
-                gone.iter().try_for_each(|number| lock::free(Path::new(&partition_name(disk, *number))))
+                let gone = gone.iter().map(|number| partition_name(disk, *number));
+                let made = self.file_systems.iter().map(|fs| fs.device.clone());
+                let mut written = gone.chain(made.filter(|device| Path::new(device).exists()));
+                written.try_for_each(|device| lock::free(Path::new(&device)))
             }
         }
     }

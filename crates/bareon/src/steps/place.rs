@@ -4,10 +4,10 @@
 //! otherwise, the same name is another place: what runs without having partitioned looks first. An array or a volume is
 //! followed down to the partitions that it consists of; each must be one of the layout, and lie where the layout has it.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 use crate::{
-    hardware::usage::{Kernel, bytes_in, kernel_name, node},
+    hardware::usage::{Kernel, bytes_in},
     objects::{Bytes, PartitionScheme, partition::Partition},
 };
 
@@ -93,15 +93,15 @@ impl Place {
     /// # Errors
     /// When it lies elsewhere, or the kernel knows none of that name.
     pub fn check(self, device: &str, kernel: &Kernel) -> Result<(), Elsewhere> {
-        match self.found(device, &kernel.sys) {
+        match self.found(device, kernel) {
             Some(found) if found == self => Ok(()),
             found => Err(Elsewhere::Partition { device: device.into(), layout: self, found }),
         }
     }
 
     /// Where the kernel has the partition `device`; nothing where it knows none of that name.
-    fn found(self, device: &str, sys: &Path) -> Option<Self> {
-        let dir = sys.join("class/block").join(block_name(device, sys)?);
+    fn found(self, device: &str, kernel: &Kernel) -> Option<Self> {
+        let dir = kernel.class(&kernel.name(device));
         // Of a partition of a disk with several paths, which is a mapped device, it tells the size alone.
         let begin = if dir.join("dm").is_dir() { self.begin } else { bytes_in(&dir, "start")? };
         Some(Self { begin, size: bytes_in(&dir, "size")? })
@@ -151,8 +151,10 @@ impl Ground {
         }
         let layout = || self.on.keys().cloned().collect();
         let mut found = Vec::new();
-        if let Some(name) = block_name(&self.device, &kernel.sys) {
-            self.below(&name, &kernel.sys, 0, &mut found);
+        let name = kernel.name(&self.device);
+        // One that is there and does not run is of no size.
+        if bytes_in(&kernel.class(&name), "size").is_some_and(|size| size.0 > 0) {
+            self.below(&name, kernel, 0, &mut found);
         }
         if found.is_empty() {
             return Err(Elsewhere::Missing { device: self.device.clone(), layout: layout() });
@@ -169,54 +171,26 @@ impl Ground {
         Ok(())
     }
 
-    /// The devices below `name` that are the layout's, or lie on nothing; nothing where there are none below it, as
-    /// with an array that is there and does not run.
-    fn below(&self, name: &str, sys: &Path, depth: usize, found: &mut Vec<String>) {
-        let entries = fs::read_dir(sys.join("class/block").join(name).join("slaves"));
-        let mut below: Vec<_> = entries
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .collect();
-        below.sort();
-        for below in below {
-            let shown = shown(&below, sys);
+    /// The devices below `name` that are the layout's, or lie on nothing.
+    fn below(&self, name: &str, kernel: &Kernel, depth: usize, found: &mut Vec<String>) {
+        for below in kernel.below(name) {
+            let node = kernel.node(&below);
             let before = found.len();
-            if !self.on.contains_key(&shown) && depth < DEPTH {
-                self.below(&below, sys, depth + 1, found);
+            let is_partition = kernel.class(&below).join("partition").exists();
+            if !self.on.contains_key(&node) && !is_partition && depth < DEPTH {
+                self.below(&below, kernel, depth + 1, found);
             }
             if found.len() == before {
-                found.push(shown);
+                found.push(node);
             }
         }
     }
 }
 
-/// The kernel's name of an array or a volume: `dm-3` for `/dev/mapper/os-root`. The kernel is asked, not the links in
-/// `/dev`, which nobody makes where no udev runs.
-fn block_name(device: &str, sys: &Path) -> Option<String> {
-    let Some(mapped) = device.strip_prefix("/dev/mapper/") else {
-        let name = kernel_name(device);
-        return sys.join("class/block").join(&name).exists().then_some(name);
-    };
-    let entries = fs::read_dir(sys.join("class/block")).ok()?.filter_map(Result::ok);
-    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.find(|name| {
-        let path = sys.join("class/block").join(name).join("dm/name");
-        fs::read_to_string(path).is_ok_and(|text| text.trim() == mapped)
-    })
-}
-
-/// The node of a device by the kernel's name: `/dev/mapper/x` for a mapped one.
-fn shown(name: &str, sys: &Path) -> String {
-    match fs::read_to_string(sys.join("class/block").join(name).join("dm/name")) {
-        Ok(mapped) => format!("/dev/mapper/{}", mapped.trim()),
-        Err(_) => node(name),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use serde_json::json;
 
     use super::*;
@@ -275,7 +249,11 @@ mod tests {
             ("sdz/size", "4096"),
             ("md0/slaves/sda1", ""),
             ("md1/slaves/sdb1", ""),
+            ("md0/size", "4096"),
+            ("md2/size", "0"),
+            ("md2/slaves/sda1", ""),
             ("dm-0/slaves/md0", ""),
+            ("dm-0/size", "2048"),
             ("dm-0/dm/name", "my--os-root"),
         ];
         let kernel = kernel(root.path(), &files);
@@ -297,7 +275,9 @@ mod tests {
         fs::create_dir_all(root.path().join("class/block/md0/slaves/sdz")).unwrap();
         let error = array.check(&kernel).unwrap_err().to_string();
         assert!(error.contains("lies on /dev/sda1, /dev/sdb1: it lies on /dev/sdz"), "{error}");
-        let missing = Ground { device: "/dev/md7".into(), ..array };
-        assert!(matches!(missing.check(&kernel), Err(Elsewhere::Missing { .. })));
+        for missing in ["/dev/md7", "/dev/md2"] {
+            let missing = Ground { device: missing.into(), ..array.clone() };
+            assert!(matches!(missing.check(&kernel), Err(Elsewhere::Missing { .. })));
+        }
     }
 }

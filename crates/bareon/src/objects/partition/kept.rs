@@ -34,6 +34,15 @@ impl Kept {
         kept
     }
 
+    /// What stays where `devices` do, whatever the marks say.
+    pub fn carrying(scheme: &PartitionScheme, devices: &[&str]) -> Self {
+        let mut kept = Self { data: devices.iter().map(ToString::to_string).collect(), ..Self::default() };
+        let volumes = scheme.lvs.iter().filter(|lv| devices.contains(&lv.device().as_str()));
+        kept.groups = volumes.map(|lv| lv.vgname.clone()).collect();
+        kept.structure(scheme);
+        kept
+    }
+
     /// Upwards: from partitions to arrays, from those to groups, from those to volumes.
     fn arrays_and_groups(&mut self, scheme: &PartitionScheme) {
         for md in &scheme.mds {
@@ -61,12 +70,19 @@ impl Kept {
     /// Downwards: what carries the data.
     fn structure(&mut self, scheme: &PartitionScheme) {
         self.devices = self.data.clone();
-        for vg in scheme.vgs.iter().filter(|vg| self.groups.contains(&vg.name)) {
-            self.devices.extend(vg.pvnames.iter().cloned());
-        }
-        for md in &scheme.mds {
-            if self.devices.contains(&md.name) {
-                self.devices.extend(md.devices.iter().chain(&md.spares).cloned());
+        let mut before = None;
+        // An array may lie on volumes, whose group lies on an array.
+        while before != Some((self.devices.len(), self.groups.len())) {
+            before = Some((self.devices.len(), self.groups.len()));
+            let volumes = scheme.lvs.iter().filter(|lv| self.devices.contains(&lv.device()));
+            self.groups.extend(volumes.map(|lv| lv.vgname.clone()));
+            for vg in scheme.vgs.iter().filter(|vg| self.groups.contains(&vg.name)) {
+                self.devices.extend(vg.pvnames.iter().cloned());
+            }
+            for md in &scheme.mds {
+                if self.devices.contains(&md.name) {
+                    self.devices.extend(md.devices.iter().chain(&md.spares).cloned());
+                }
             }
         }
     }

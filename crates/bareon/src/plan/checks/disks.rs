@@ -55,8 +55,11 @@ impl Checks<'_> {
             Label::Msdos => Bytes(size.0.min(DOS_SECTORS * sector)),
         };
         // One is enough: those that follow lie beyond the end, too.
-        let beyond =
-            parted.partitions.iter().enumerate().find(|(_, partition)| partition.end.bytes() > usable);
+        let beyond = parted
+            .partitions
+            .iter()
+            .enumerate()
+            .find(|(_, partition)| !self.kept.device(&partition.name) && partition.end.bytes() > usable);
         if let Some((j, partition)) = beyond {
             let problem = format!(
                 "{} ends at {}, the disk has room for partitions up to {} MiB ({size} in all)",

@@ -10,10 +10,11 @@ mod volumes;
 
 use serde_json::Value;
 
-use super::{Refusal, Stage, layout};
+use super::{Refusal, Stage, keep, layout};
 use crate::{
     drivers::{Deployment, Mistake},
     hardware::Machine,
+    objects::partition::Kept,
     steps::bootloader::Firmware,
 };
 
@@ -22,9 +23,9 @@ const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootload
 
 /// All refusals.
 pub(super) fn refusals(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Refusal> {
-    let mut checks = Checks { deployment, machine, firmware, refusals: Vec::new() };
+    let kept = keep::kept(deployment);
+    let mut checks = Checks { deployment, machine, firmware, kept, refusals: Vec::new() };
     checks.deferred();
-    checks.kept();
     checks.disks();
     checks.volumes();
     checks.file_systems();
@@ -37,6 +38,7 @@ struct Checks<'a> {
     deployment: &'a Deployment,
     machine: &'a Machine,
     firmware: Firmware,
+    kept: Kept,
     refusals: Vec<Refusal>,
 }
 
@@ -57,19 +59,6 @@ impl Checks<'_> {
         for mistake in &self.deployment.deferred {
             let refusal = |stage: &Stage| Refusal { stage: *stage, mistake: mistake.clone() };
             self.refusals.extend(Stage::ALL.iter().map(refusal));
-        }
-    }
-
-    /// Data that is to be kept. It is never compared with what is there yet, so nothing is risked.
-    fn kept(&mut self) {
-        if self.deployment.skip_partitioning {
-            self.refuse(
-                &[Stage::Partition, Stage::CopyImage],
-                "/partition_scheme",
-                "keep_data",
-                "keeping data is not supported yet",
-                "set keep_data to false everywhere to lay the disks out anew (their data is lost)",
-            );
         }
     }
 }

@@ -110,7 +110,6 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
     }
     vec![
         at!("/deferred", "", ALL, |d| d.deferred.push(Mistake::new("/deferred", None, "odd", "mend it"))),
-        at!("/partitioning", "", &[Stage::Partition, Stage::CopyImage], |d| d.skip_partitioning = true),
         at!("/partitioning/parteds/2", "", LAYOUT, |d| {
             let mut again = d.partition_scheme.parteds[1].clone();
             again.partitions.clear();

@@ -99,6 +99,10 @@ impl Checks<'_> {
             self.refuse(&stages, path, &vg.name, "this volume group has no physical volume", remedy);
             return;
         }
+        if self.kept.group(&vg.name) {
+            // What is there fitted in its time.
+            return;
+        }
         if pvs.iter().all(|pv| pv.metadatacopies == 0) || pvs.iter().any(|pv| pv.metadatacopies > 2) {
             let problem = "each physical volume has 0, 1 or 2 copies of the metadata, and one of a group has at least 1";
             self.refuse(&stages, path, &vg.name, problem, "set metadatacopies to 1 or 2");
