@@ -1,20 +1,22 @@
 //! Transcripts: an input and a machine go in, what a person is shown of the plan comes out, with the
-//! exact command lines. One golden file each; `BAREON_REWRITE=1` writes them anew.
+//! exact command lines. One golden file each; `BAREON_REWRITE=1` writes them anew. The examples in `contrib/examples`
+//! are such cases, too: each is planned for the machine that is recorded beside it.
 
 use std::{fs, path::Path};
 
 use bareon::{
     audit::OnError,
-    drivers::{self, Facts},
+    drivers::{self, Facts, Mistakes},
     hardware::Machine,
-    plan::{self, Options},
+    input,
+    plan::{self, Options, Plan, Stage},
     steps::bootloader::{BootOrder, Firmware},
 };
 use bareon_host::Script;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// The plan of a case, as it is shown.
-fn shown(case: &Value) -> String {
+/// The plan of a case.
+fn plan(case: &Value) -> Result<Plan, Mistakes> {
     let devices = serde_json::from_value(case["hardware"].clone()).expect("hardware");
     let machine = Machine::recorded(devices);
     let metadata = |_: &str| case["image_metadata"].as_str().map(ToOwned::to_owned);
@@ -44,12 +46,15 @@ fn shown(case: &Value) -> String {
     let host = Script::default();
     let name = case["driver"].as_str().expect("driver");
     let driver = drivers::find(name, Path::new("/nonexistent"), &host).expect("a driver");
-    match driver.read(&case["input"], &facts) {
-        Ok(deployment) => {
-            let plan = plan::plan(deployment, &machine, &options, &host);
-            // It changes with the version of the program.
-            plan.to_string().replace(&plan.id(), "ID")
-        }
+    let deployment = driver.read(&case["input"], &facts)?;
+    Ok(plan::plan(deployment, &machine, &options, &host))
+}
+
+/// The plan of a case, as it is shown.
+fn shown(case: &Value) -> String {
+    match plan(case) {
+        // It changes with the version of the program.
+        Ok(plan) => plan.to_string().replace(&plan.id(), "ID"),
         Err(mistakes) => format!("refused:\n{mistakes}\n"),
     }
 }
@@ -75,4 +80,52 @@ fn plans_are_as_recorded() {
         compared += 1;
     }
     assert!(compared >= 6, "only {compared} transcripts were compared");
+}
+
+/// The examples, by name.
+fn examples() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/examples");
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(&folder).expect("examples") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let hardware = fs::read_to_string(path.with_extension("hardware.json")).expect("hardware");
+            let hardware: Value = serde_json::from_str(&hardware).expect("JSON");
+            let input = input::read(&path).expect("a document");
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+            cases.push((name, json!({"driver": "bareon", "hardware": hardware, "input": input})));
+        }
+    }
+    assert_eq!(cases.len(), 5);
+    cases
+}
+
+#[test]
+fn the_examples_are_laid_out_as_recorded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts/examples");
+    for (name, case) in examples() {
+        let shown = shown(&case);
+        let disks = shown.split("\nDestroys\n").next().expect("the disks");
+        let golden = folder.join(format!("{name}.txt"));
+        if std::env::var_os("BAREON_REWRITE").is_some() {
+            fs::create_dir_all(&folder).expect("a folder");
+            fs::write(&golden, disks).expect("the golden file");
+        }
+        let recorded = fs::read_to_string(&golden).unwrap_or_default();
+        assert_eq!(disks, recorded, "{name}: see the difference, then run with BAREON_REWRITE=1");
+    }
+}
+
+#[test]
+fn the_examples_are_not_refused() {
+    for (name, case) in examples() {
+        let plan = plan(&case).unwrap_or_else(|mistakes| panic!("{name}:\n{mistakes}"));
+        let refusals: Vec<_> = plan
+            .refusals_of(&Stage::ALL)
+            .iter()
+            .map(ToString::to_string)
+            .filter(|refusal| !refusal.contains("made yet") && !refusal.contains("supported yet"))
+            .collect();
+        assert!(refusals.is_empty(), "{name}:\n{}", refusals.join("\n"));
+    }
 }

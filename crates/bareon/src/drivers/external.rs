@@ -362,13 +362,13 @@ mod tests {
         assert!(refused(dir.path(), "link").contains("no regular file"));
         fs::write(dir.path().join("README"), "").unwrap();
         let listed: Vec<_> = crate::drivers::list(dir.path()).iter().map(ToString::to_string).collect();
-        let own = ["ironic", "nailgun", "nailgun_simple", "driver", "link"];
+        let own = ["bareon", "ironic", "nailgun", "nailgun_simple", "driver", "link"];
         assert!(
             listed.iter().zip(own).all(|(line, name)| line.starts_with(&format!("{name} "))),
             "{listed:?}"
         );
-        assert!(listed.len() == own.len() && !listed[3].contains("not run"), "{listed:?}");
-        assert!(listed[4].contains("; not run: it is no regular file"), "{listed:?}");
+        assert!(listed.len() == own.len() && !listed[4].contains("not run"), "{listed:?}");
+        assert!(listed[5].contains("; not run: it is no regular file"), "{listed:?}");
         let unknown = refused(dir.path(), "../driver");
         assert!(unknown.contains("nailgun") && unknown.contains("driver"), "{unknown}");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();

@@ -4,6 +4,7 @@
 //! on its own is an executable (see [`external`]). Nothing behind a driver knows its format.
 
 pub mod answer;
+pub mod bareon;
 pub mod external;
 pub mod ironic;
 pub mod mistake;

@@ -21,7 +21,7 @@ pub struct Base {
 }
 
 /// An image as the input names it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ImageSource {
     /// Where it stands in the document.
     pub path: String,

@@ -71,7 +71,7 @@ fn paths(driver: &str, document: &Value) -> Vec<String> {
 #[test]
 fn the_registered_drivers_are_these() {
     let names: Vec<_> = drivers().into_iter().map(DataDriver::name).collect();
-    assert_eq!(names, ["ironic", "nailgun", "nailgun_simple"]);
+    assert_eq!(names, ["bareon", "ironic", "nailgun", "nailgun_simple"]);
 }
 
 #[test]

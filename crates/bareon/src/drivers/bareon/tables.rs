@@ -1,0 +1,445 @@
+//! Disks: which of the machine's they are, and where their partitions lie.
+//!
+//! On a disk that the machine boots from there come first, unless they are described, a BIOS boot partition and an EFI
+//! system partition, so that either firmware boots it. The config drive has a partition at the end of the first one.
+
+use std::{collections::BTreeMap, collections::BTreeSet, ops::Range};
+
+use super::{
+    Document, Report,
+    document::{Disk, Flag, Match, Partition as Described, Table},
+    keep::Kept,
+    names::{At, Names, holders},
+    share::units,
+    text::{self, Size, TYPES},
+};
+use crate::{
+    drivers::{Facts, Origins},
+    hardware::{Asked, BlockDevice, Criterion, DiskMatch, Wanted, find_disk},
+    objects::{
+        Bytes, Mib, PartitionScheme,
+        partition::{Label, Parted, Partition, PartitionType, partition_name},
+    },
+};
+
+/// Where the first partition begins.
+const FIRST: u64 = 1;
+/// The partition that GRUB's core image lies in when the machine boots by BIOS.
+const BIOS_BOOT: Bytes = Bytes(1 << 20);
+/// The EFI system partition: with sectors of 4096 bytes, FAT32 begins at 256 MiB.
+const ESP: Bytes = Bytes(512 << 20);
+/// The partition of the config drive.
+const CONFIG_DRIVE: Bytes = Bytes(20 << 20);
+/// The mirror of a GPT at the disk's end: 32 sectors of entries and its header.
+const BACKUP_GPT_SECTORS: u64 = 33;
+/// How many partitions a master boot record holds itself.
+const PRIMARY: usize = 4;
+/// A MiB.
+const MIB: Bytes = Bytes(1 << 20);
+
+/// A partition scheme in the making.
+#[derive(Debug, Default)]
+pub struct Layout {
+    /// The scheme.
+    pub scheme: PartitionScheme,
+    /// Where the parts of the scheme come from.
+    pub origins: Origins,
+    /// Which disks of the machine the disks of the document are.
+    pub matches: Vec<DiskMatch>,
+    /// The node and the size of each thing, as far as they are known.
+    pub devices: BTreeMap<At, (String, Bytes)>,
+}
+
+/// The disks that a document asks for.
+pub fn asked(document: &Document) -> Vec<Asked> {
+    let asked = |(i, disk): (usize, &Disk)| {
+        let criteria = criteria(disk.by.as_ref()?);
+        let wanted = Wanted::All(criteria);
+        Some(Asked { input_path: format!("/disks/{i}"), wanted, size: None })
+    };
+    document.disks.iter().enumerate().filter_map(asked).collect()
+}
+
+fn criteria(by: &Match) -> Vec<Criterion> {
+    let text = |value: &Option<String>, criterion: fn(String) -> Criterion| value.clone().map(criterion);
+    let path = |path: String| {
+        let link = path.starts_with("/dev/") || path.starts_with("disk/");
+        if link { Criterion::Link(path) } else { Criterion::Path(path) }
+    };
+    let size = by.size.as_deref().and_then(|size| text::size_test(size).ok());
+    [
+        text(&by.serial, Criterion::Serial),
+        text(&by.wwn, Criterion::Wwn),
+        by.path.clone().map(path),
+        text(&by.model, Criterion::Model),
+        text(&by.vendor, Criterion::Vendor),
+        text(&by.name, Criterion::Name),
+        size.map(|(comparison, size)| Criterion::Size(comparison, size)),
+        by.rotational.map(Criterion::Rotational),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The disks that the machine boots from: those that say so; where none does, those that `/` and `/boot` lie on and
+/// that do not say the contrary.
+pub fn boot_disks(document: &Document, names: &Names) -> BTreeSet<usize> {
+    let says = |boot: bool| move |(_, disk): &(usize, &Disk)| disk.boot == Some(boot);
+    let disks = || document.disks.iter().enumerate();
+    let told: BTreeSet<_> = disks().filter(says(true)).map(|(i, _)| i).collect();
+    if !told.is_empty() {
+        return told;
+    }
+    let not: BTreeSet<_> = disks().filter(says(false)).map(|(i, _)| i).collect();
+    let booted =
+        holders(document).into_iter().filter(|(_, holder)| matches!(holder.mount(), Some("/" | "/boot")));
+    booted.flat_map(|(at, _)| names.disks(at)).filter(|disk| !not.contains(disk)).collect()
+}
+
+/// Finds the disks and lays their partitions out.
+pub fn lay_out(
+    document: &Document,
+    kept: &Kept,
+    boot: &BTreeSet<usize>,
+    facts: &Facts<'_>,
+    report: &mut Report<'_>,
+) -> Layout {
+    let mut layout = Layout::default();
+    let drive = boot.first().copied().unwrap_or(0);
+    let with_drive = facts.prepare_configdrive || facts.configdrive_exists;
+    for (i, disk) in document.disks.iter().enumerate() {
+        let slots = slots(disk, i, boot.contains(&i), with_drive && i == drive, report);
+        let Some(device) = layout.find(disk, i, facts, report) else { continue };
+        let Some(slots) = slots else { continue };
+        layout.table(Drawn { disk, index: i, device, boots: boot.contains(&i), kept }, &slots, report);
+    }
+    layout
+}
+
+/// A partition that is wanted on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slot {
+    what: What,
+    size: Size,
+    /// Where it begins, in MiB.
+    start: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    BiosBoot,
+    Esp,
+    Described(usize),
+    ConfigDrive,
+}
+
+/// The partitions of a disk in their order; nothing where one has no size, which is told.
+fn slots(disk: &Disk, index: usize, boots: bool, drive: bool, report: &mut Report<'_>) -> Option<Vec<Slot>> {
+    let gpt = disk.table != Some(Table::Mbr);
+    let described = |kind: &str| disk.partitions.iter().any(|it| it.kind.as_deref() == Some(kind));
+    let own = |what, size| Slot { what, size: Size::Fixed(size), start: None };
+    let mut slots = Vec::new();
+    if boots && gpt && !described("bios_boot") {
+        slots.push(own(What::BiosBoot, BIOS_BOOT));
+    }
+    if boots && gpt && !described("efi") {
+        slots.push(own(What::Esp, ESP));
+    }
+    let (mut whole, mut remaining) = (true, false);
+    for (j, partition) in disk.partitions.iter().enumerate() {
+        let path = format!("/disks/{index}/partitions/{j}");
+        let size = partition.size.as_deref().and_then(|size| text::size(size).ok());
+        if size == Some(Size::Remaining) && std::mem::replace(&mut remaining, true) {
+            let problem = "another partition of this disk takes what remains";
+            report.wrong(
+                &format!("{path}/size"),
+                problem,
+                "give one of the two a size, or both a share such as 50%",
+            );
+            whole = false;
+        }
+        let start = partition.start.as_deref().and_then(|start| text::bytes(start).ok());
+        if start.is_some_and(|start| !start.0.is_multiple_of(MIB.0)) {
+            report.wrong(
+                &format!("{path}/start"),
+                "partitions begin at whole MiB",
+                "write whole MiB, such as 1MiB",
+            );
+        }
+        check_kind(partition, &path, gpt, report);
+        match size {
+            Some(size) => {
+                let start = start.map(|start| start.0 / MIB.0);
+                slots.push(Slot { what: What::Described(j), size, start });
+            }
+            None => whole = false,
+        }
+    }
+    if drive {
+        slots.push(own(What::ConfigDrive, CONFIG_DRIVE));
+    }
+    whole.then_some(slots)
+}
+
+/// Whether the table knows such types and flags.
+fn check_kind(partition: &Described, path: &str, gpt: bool, report: &mut Report<'_>) {
+    let kind = partition.kind.as_deref().unwrap_or_default();
+    if !gpt && (kind == "bios_boot" || text::is_guid(kind)) {
+        let remedy = "leave it out, or let the disk have a table of kind `gpt`";
+        report.wrong(&format!("{path}/type"), "a master boot record has no such type", remedy);
+    }
+    for (i, flag) in partition.flags.iter().enumerate() {
+        let (problem, remedy) = match (flag, gpt) {
+            (Flag::Boot, true) => {
+                ("a GPT has no active partition", "write `boot: true` at the disk it boots from")
+            }
+            (Flag::LegacyBoot | Flag::Hidden, false) => {
+                ("a master boot record has no such flag", "leave it out")
+            }
+            _ => continue,
+        };
+        report.wrong(&format!("{path}/flags/{i}"), problem, remedy);
+    }
+}
+
+/// Why partitions cannot lie so: the one that it is about, by its place in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Misfit {
+    /// It begins before this MiB, where the one before it ends.
+    Overlap(usize, u64),
+    /// Nothing is left for it.
+    NothingLeft(usize),
+    /// So many MiB are missing.
+    Over(u64),
+}
+
+/// Where in MiB partitions lie on a disk whose room ends at `end`; from `logical` on each has a MiB before it for its
+/// entry in the extended partition.
+fn place(slots: &[Slot], end: u64, logical: usize) -> Result<Vec<Range<u64>>, Misfit> {
+    let gap = |i: usize| u64::from(i >= logical);
+    let gaps: u64 = (0..slots.len()).map(gap).sum();
+    let own = |slot: &&Slot| !matches!(slot.what, What::Described(_));
+    let own: u64 = slots.iter().filter(own).filter_map(|slot| units(slot.size, 0, MIB)).sum();
+    let shared = end.saturating_sub(FIRST + own + gaps);
+    let sizes: Vec<_> = slots.iter().map(|slot| units(slot.size, shared, MIB)).collect();
+    let (mut places, mut cursor) = (Vec::new(), FIRST);
+    for (i, slot) in slots.iter().enumerate() {
+        let earliest = cursor + gap(i);
+        let begin = slot.start.unwrap_or(earliest);
+        if begin < earliest {
+            return Err(Misfit::Overlap(i, earliest));
+        }
+        let size = match sizes[i] {
+            Some(size) => size,
+            None => rest(slots, &sizes, i, begin, end, gap).ok_or(Misfit::NothingLeft(i))?,
+        };
+        cursor = begin.saturating_add(size);
+        places.push(begin..cursor);
+    }
+    if cursor > end { Err(Misfit::Over(cursor - end)) } else { Ok(places) }
+}
+
+/// What remains for the partition `i` that begins at `begin`: up to the next one that has a place of its own, less
+/// those in between.
+fn rest(
+    slots: &[Slot],
+    sizes: &[Option<u64>],
+    i: usize,
+    begin: u64,
+    end: u64,
+    gap: impl Fn(usize) -> u64,
+) -> Option<u64> {
+    let next = (i + 1..slots.len()).find(|j| slots[*j].start.is_some());
+    let limit = next.and_then(|j| Some(slots[j].start?.saturating_sub(gap(j)))).unwrap_or(end);
+    let between = i + 1..next.unwrap_or(slots.len());
+    let taken = between.map(|j| sizes[j].unwrap_or(0) + gap(j)).fold(begin, u64::saturating_add);
+    limit.checked_sub(taken).filter(|left| *left > 0)
+}
+
+/// A disk of the document and what is known of it.
+struct Drawn<'a> {
+    disk: &'a Disk,
+    index: usize,
+    device: &'a BlockDevice,
+    boots: bool,
+    kept: &'a Kept,
+}
+
+impl Layout {
+    fn find<'f>(
+        &mut self,
+        disk: &Disk,
+        index: usize,
+        facts: &Facts<'f>,
+        report: &mut Report<'_>,
+    ) -> Option<&'f BlockDevice> {
+        let criteria = criteria(disk.by.as_ref()?);
+        if criteria.is_empty() {
+            return None;
+        }
+        let path = format!("/disks/{index}/match");
+        let asked =
+            Asked { input_path: format!("/disks/{index}"), wanted: Wanted::All(criteria), size: None };
+        let found = match find_disk(&asked.wanted, facts.devices) {
+            Ok(found) => found,
+            Err(error) => {
+                let remedy = if error.ambiguous {
+                    "write more of what tells it from the others, best its serial or wwn"
+                } else {
+                    "write what `bareon-provision hardware` shows of it"
+                };
+                report.wrong(&path, error.to_string(), remedy);
+                return None;
+            }
+        };
+        if let Some(other) = self.matches.iter().find(|other| other.disk == found.disk.device) {
+            let problem = format!("this is {}, which {} is already", other.disk, other.input_path);
+            report.wrong(&path, problem, "name each disk once, with all of its partitions");
+            return None;
+        }
+        self.matches.push(DiskMatch::new(&found, &asked));
+        Some(found.disk)
+    }
+
+    fn table(&mut self, drawn: Drawn<'_>, slots: &[Slot], report: &mut Report<'_>) {
+        let Drawn { disk, index, device, boots, .. } = drawn;
+        let path = format!("/disks/{index}");
+        let label = if disk.table == Some(Table::Mbr) { Label::Msdos } else { Label::Gpt };
+        let Some(end) = end(device, label) else {
+            report.wrong(
+                &format!("{path}/match"),
+                format!("{} has no known size", device.device),
+                "is it broken?",
+            );
+            return;
+        };
+        let logical = if label == Label::Msdos && slots.len() > PRIMARY { PRIMARY - 1 } else { usize::MAX };
+        let places = match place(slots, end, logical) {
+            Ok(places) => places,
+            Err(misfit) => {
+                tell(&misfit, slots, &path, disk, end, report);
+                return;
+            }
+        };
+        let parted = format!("/partition_scheme/parteds/{}", self.scheme.parteds.len());
+        self.origins.at(&parted, &path);
+        self.origins.at(format!("{parted}/label"), format!("{path}/table"));
+        let mut partitions = Vec::new();
+        for (i, (slot, place)) in slots.iter().zip(&places).enumerate() {
+            if i == logical {
+                let whole = place.start - 1..places.last().map_or(place.end, |last| last.end);
+                partitions.push(partition(device, PRIMARY, whole, PartitionType::Extended));
+            }
+            let kind = if i >= logical { PartitionType::Logical } else { PartitionType::Primary };
+            let mut made = partition(device, i + 1 + usize::from(i >= logical), place.clone(), kind);
+            if let What::Described(j) = slot.what {
+                self.described(&mut made, &drawn, j, &format!("{parted}/partitions/{}", partitions.len()));
+            } else {
+                made.esp = slot.what == What::Esp;
+                made.configdrive = slot.what == What::ConfigDrive;
+                made.flags.extend((slot.what == What::BiosBoot).then(|| "bios_grub".to_owned()));
+            }
+            partitions.push(made);
+        }
+        let name = device.device.clone();
+        self.scheme.parteds.push(Parted { name, label, partitions, install_bootloader: boots });
+    }
+
+    /// What the document says of a partition.
+    fn described(&mut self, made: &mut Partition, drawn: &Drawn<'_>, j: usize, object: &str) {
+        let (at, described) = (At::Partition(drawn.index, j), &drawn.disk.partitions[j]);
+        let kind = described.kind.as_deref().unwrap_or_default();
+        match TYPES.iter().find(|(name, _)| *name == kind) {
+            Some((_, flag)) => made.flags.extend(flag.map(str::to_owned)),
+            None => made.guid = described.kind.clone(),
+        }
+        made.esp = kind == "efi";
+        made.flags.extend(described.flags.iter().map(|flag| flag_name(*flag).to_owned()));
+        made.keep_data = drawn.kept.is_kept(at);
+        self.devices.insert(at, (made.name.clone(), made.size().bytes()));
+        let path = at.path();
+        for (key, input) in [("begin", "start"), ("end", "size"), ("guid", "type"), ("flags", "type")] {
+            self.origins.at(format!("{object}/{key}"), format!("{path}/{input}"));
+        }
+        self.origins.at(format!("{object}/keep_data"), format!("{path}/preserve"));
+        self.origins.at(object, path);
+    }
+}
+
+/// The first MiB of a disk that no partition can have; nothing where its size is not known.
+fn end(device: &BlockDevice, label: Label) -> Option<u64> {
+    let (size, sector) = (device.size()?, device.sector_size().0);
+    // A master boot record needs nothing there, but a GPT that comes later does, and one that was there is gone.
+    let room = size.0.saturating_sub(BACKUP_GPT_SECTORS * sector);
+    let bytes = match label {
+        Label::Gpt => room,
+        // It counts sectors in 32 bits.
+        Label::Msdos => room.min(u64::from(u32::MAX) * sector),
+    };
+    Some(bytes / MIB.0)
+}
+
+fn tell(misfit: &Misfit, slots: &[Slot], path: &str, disk: &Disk, end: u64, report: &mut Report<'_>) {
+    let at = |i: &usize, key: &str| match slots[*i].what {
+        What::Described(j) => format!("{path}/partitions/{j}/{key}"),
+        _ => format!("{path}/partitions"),
+    };
+    let name = disk.name.as_deref().map_or("the disk".to_owned(), |name| format!("the disk `{name}`"));
+    match misfit {
+        Misfit::Overlap(i, earliest) => {
+            let problem = format!("the partition before it ends at {earliest} MiB");
+            report.wrong(&at(i, "start"), problem, "let it begin there or later, or leave `start` out");
+        }
+        Misfit::NothingLeft(i) => {
+            let problem =
+                format!("the other partitions leave nothing of {name}, which has room up to {end} MiB");
+            report.wrong(&at(i, "size"), problem, "make the others smaller");
+        }
+        Misfit::Over(by) => {
+            let own: Vec<_> = slots
+                .iter()
+                .filter_map(|slot| match slot.what {
+                    What::BiosBoot => Some("BIOS boot (1 MiB)"),
+                    What::Esp => Some("EFI system partition (512 MiB)"),
+                    What::ConfigDrive => Some("config drive (20 MiB)"),
+                    What::Described(_) => None,
+                })
+                .collect();
+            let own = if own.is_empty() { String::new() } else { format!("; {} among them", own.join(", ")) };
+            let problem = format!(
+                "the partitions are {by} MiB too large for {name}, which has room up to {end} MiB{own}"
+            );
+            report.wrong(
+                &format!("{path}/partitions"),
+                problem,
+                "make one smaller, or let one have size `remaining`",
+            );
+        }
+    }
+}
+
+fn flag_name(flag: Flag) -> &'static str {
+    match flag {
+        Flag::Boot => "boot",
+        Flag::LegacyBoot => "legacy_boot",
+        Flag::Hidden => "hidden",
+    }
+}
+
+fn partition(device: &BlockDevice, number: usize, place: Range<u64>, kind: PartitionType) -> Partition {
+    let count = u32::try_from(number).unwrap_or(u32::MAX);
+    Partition {
+        name: partition_name(&device.device, count),
+        count,
+        device: device.device.clone(),
+        begin: Mib(place.start),
+        end: Mib(place.end),
+        partition_type: kind,
+        flags: Vec::new(),
+        guid: None,
+        configdrive: false,
+        keep_data: false,
+        esp: false,
+    }
+}
