@@ -1,6 +1,6 @@
 //! Images: where each goes, and what is known of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use bareon_image::Container;
 
@@ -90,7 +90,8 @@ fn container(image: &document::Image, path: &str, report: &mut Report<'_>) -> Op
         report.wrong(&format!("{path}/url"), problem, remedy);
         return None;
     }
-    Some(if name.ends_with(".gz") { Container::Gzip } else { Container::Raw })
+    let packed = Path::new(&name).extension().is_some_and(|ending| ending == "gz");
+    Some(if packed { Container::Gzip } else { Container::Raw })
 }
 
 /// What the image is written to.

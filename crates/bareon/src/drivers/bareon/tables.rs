@@ -258,6 +258,7 @@ fn rest(
 }
 
 /// A disk of the document and what is known of it.
+#[derive(Clone, Copy)]
 struct Drawn<'a> {
     disk: &'a Disk,
     index: usize,
@@ -352,7 +353,7 @@ impl Layout {
         let kind = described.kind.as_deref().unwrap_or_default();
         match TYPES.iter().find(|(name, _)| *name == kind) {
             Some((_, flag)) => made.flags.extend(flag.map(str::to_owned)),
-            None => made.guid = described.kind.clone(),
+            None => made.guid.clone_from(&described.kind),
         }
         made.esp = kind == "efi";
         made.flags.extend(described.flags.iter().map(|flag| flag_name(*flag).to_owned()));

@@ -18,7 +18,7 @@ mod network;
 mod templates;
 mod vfat;
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use serde_json::{Map, Value, json};
 
@@ -134,7 +134,12 @@ fn written_out(ready: &CloudInit) -> Rendered {
 /// A YAML document with a line for each key, so that a person can read it on the drive.
 fn yaml(map: &Map<String, Value>) -> String {
     let one_line = |value: &Value| json::write(value, Style { indent: None, html_safe: false });
-    map.iter().map(|(key, value)| format!("{}: {}\n", one_line(&json!(key)), one_line(value))).collect()
+    let mut text = String::new();
+    for (key, value) in map {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}: {}", one_line(&json!(key)), one_line(value));
+    }
+    text
 }
 
 /// `meta_data`, with an `instance-id` where a site's template gives none.
