@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod fsck;
 pub mod grow;
 pub mod grub;
+pub mod kpartx;
 pub mod lock;
 pub mod lvm;
 pub mod mdadm;

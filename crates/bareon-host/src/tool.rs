@@ -22,6 +22,8 @@ pub enum Tool {
     FsckVfat,
     /// `genisoimage(1)`: makes the config drive where xorriso is absent.
     Genisoimage,
+    /// `kpartx(8)`: partitions of disks with several paths.
+    Kpartx,
     /// `lvm(8)`: volume groups.
     Lvm,
     /// `mdadm(8)`: software RAID.
@@ -87,6 +89,7 @@ impl Tool {
             Self::Efibootmgr => ("efibootmgr", "efibootmgr", "efibootmgr"),
             Self::FsckVfat => ("fsck.vfat", "dosfstools", "dosfstools"),
             Self::Genisoimage => ("genisoimage", "genisoimage", "genisoimage"),
+            Self::Kpartx => ("kpartx", "kpartx", "kpartx"),
             Self::Lvm => ("lvm", "lvm2", "lvm2"),
             Self::Mdadm => ("mdadm", "mdadm", "mdadm"),
             Self::MkfsBtrfs => ("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),

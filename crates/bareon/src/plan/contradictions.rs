@@ -103,9 +103,10 @@ impl Found<'_> {
     fn devices(&mut self) {
         for (i, parted) in self.deployment.partition_scheme.parteds.iter().enumerate() {
             let name = &parted.name;
-            if name.starts_with("/dev/dm-") || name.starts_with("/dev/mapper/") {
-                let problem = "disks with several paths, and other mapped devices, are not partitioned yet";
-                self.refuse(&format!("/partition_scheme/parteds/{i}"), name, problem, "name a disk itself");
+            if name.starts_with("/dev/dm-") {
+                let problem = "the numbers of mapped devices change";
+                let remedy = "name a disk with several paths as /dev/mapper/NAME, and a volume not at all";
+                self.refuse(&format!("/partition_scheme/parteds/{i}"), name, problem, remedy);
             }
         }
         for (i, fs) in self.deployment.partition_scheme.fss.iter().enumerate() {

@@ -12,7 +12,7 @@
 use std::{path::Path, thread, time::Duration};
 
 use bareon_host::{
-    Cmd, CommandError, Runner,
+    Cmd, CommandError, Runner, Tool, kpartx,
     lock::{self, LockError},
     mkfs::{self, FsType},
     partx,
@@ -20,7 +20,7 @@ use bareon_host::{
     udevadm,
 };
 
-use crate::objects::partition::partition_name;
+use crate::objects::partition::{is_mapped, partition_name};
 
 /// The waits between attempts to make the kernel forget a disk's partitions. It refuses while anybody
 /// has one of them open; those who only look, as blkid of a monitor does, are gone in a moment.
@@ -100,6 +100,8 @@ impl LayOutDisk {
     fn forget(&self) -> Vec<Cmd> {
         let disk = &self.table.disk;
         match &self.change {
+            None if self.has_partitions && is_mapped(disk) => vec![kpartx::delete(disk)],
+            Some(_) if is_mapped(disk) => Vec::new(),
             None if self.has_partitions => vec![partx::delete(disk)],
             None => Vec::new(),
             Some(gone) => {
@@ -111,7 +113,8 @@ impl LayOutDisk {
     fn table_commands(&self) -> Vec<Cmd> {
         let disk = &self.table.disk;
         let Some(gone) = &self.change else {
-            return vec![sfdisk::write(&self.table), partx::add(disk)];
+            let add = if is_mapped(disk) { kpartx::update(disk) } else { partx::add(disk) };
+            return vec![sfdisk::write(&self.table), add];
         };
         let mut commands = Vec::new();
         if !gone.is_empty() {
@@ -119,6 +122,10 @@ impl LayOutDisk {
         }
         if !self.table.partitions.is_empty() {
             commands.push(sfdisk::append(&self.table));
+        }
+        if is_mapped(disk) {
+            commands.push(kpartx::update(disk));
+            return commands;
         }
         let numbers: Vec<_> = self.table.partitions.iter().map(|partition| partition.number).collect();
         commands.extend(runs(&numbers).into_iter().map(|(first, last)| partx::add_range(disk, first, last)));
@@ -136,15 +143,29 @@ impl LayOutDisk {
     fn run_patiently(&self, host: &dyn Runner, pauses: &[Duration]) -> Result<(), LayOutError> {
         let disk = &self.table.disk;
         let _lock = lock::exclusive(Path::new(disk))?;
-        self.free()?;
-        for command in self.forget() {
+        let patiently = |command: &Cmd| -> Result<(), LayOutError> {
             let mut pauses = pauses.iter();
-            while let Err(error) = host.run(&command) {
+            while let Err(error) = host.run(command) {
                 thread::sleep(*pauses.next().ok_or(error)?);
             }
+            Ok(())
+        };
+        let mapped = is_mapped(disk);
+        if !mapped {
+            self.free()?;
+        }
+        self.forget().iter().try_for_each(patiently)?;
+        if mapped {
+            // Partitions that are devices of their own have their disk for themselves, so it is looked at without them.
+            self.free()?;
         }
         for command in self.table_commands() {
-            host.run(&command)?;
+            // udev does not heed the lock of a mapped device, and may be making the same partitions.
+            if command.tool() == Tool::Kpartx {
+                patiently(&command)?;
+            } else {
+                host.run(&command)?;
+            }
         }
         for partition in &self.table.partitions {
             let device = partition_name(disk, partition.number);

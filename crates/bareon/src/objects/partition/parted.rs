@@ -1,5 +1,6 @@
 //! A disk's partition table.
 
+use bareon_host::kpartx;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -102,9 +103,18 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
+/// Whether a disk is the device mapper's: one with several paths (dm-multipath), whose partitions kpartx(8) makes.
+pub fn is_mapped(disk: &str) -> bool {
+    disk.starts_with("/dev/mapper/")
+}
+
 /// The name of partition `number` of `disk` by the kernel's rule (`disk_name()` in
-/// `block/partitions/core.c`): a `p` stands between them when the disk's name ends with a digit.
+/// `block/partitions/core.c`): a `p` stands between them when the disk's name ends with a digit. Of a disk with several
+/// paths it is the one that kpartx(8) is told to give.
 pub fn partition_name(disk: &str, number: u32) -> String {
+    if is_mapped(disk) {
+        return format!("{disk}{}{number}", kpartx::DELIMITER);
+    }
     let separator = if disk.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
     format!("{disk}{separator}{number}")
 }
@@ -227,6 +237,7 @@ mod tests {
             ("/dev/nvme0n1", "/dev/nvme0n1p3"),
             ("/dev/mmcblk0", "/dev/mmcblk0p3"),
             ("/dev/cciss/c0d0", "/dev/cciss/c0d0p3"),
+            ("/dev/mapper/mpatha", "/dev/mapper/mpatha-part3"),
         ] {
             assert_eq!(partition_name(disk, 3), name);
         }
