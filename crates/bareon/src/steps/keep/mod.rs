@@ -46,8 +46,9 @@ impl Difference {
 
     /// What to do.
     pub fn remedy(&self) -> String {
-        const USUAL: &str = "correct the layout to what `lsblk` shows, or set keep_data to false everywhere to lay the \
-                             disks out anew (their data are lost)";
+        const USUAL: &str = "correct the layout to what `lsblk` shows, or set keep_data to false everywhere (in \
+                             ironic's format of 2017, partitions_policy to clean) to lay the disks out anew (their \
+                             data are lost)";
         self.remedy.clone().unwrap_or_else(|| USUAL.into())
     }
 }
