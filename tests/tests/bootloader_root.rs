@@ -5,14 +5,17 @@
 
 use std::{
     fs,
+    io::BufReader,
     path::{Path, PathBuf},
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use bareon::audit::{self, Check, Finding, Scope, Severity};
+use bareon::hardware::usage::Kernel;
 use bareon::steps::bootloader::{
     self, Boot, BootDisk, BootError, BootOrder, Family, Firmware, InFstab, Mount, Storage, defaults,
+    initramfs,
 };
 use bareon_host::{System, mount};
 
@@ -157,7 +160,7 @@ fn a_debian_is_made_bootable_and_left_unmounted() {
 
     let params = "net.ifnames=0 console=ttyS0,115200 price=$HOME&x a=\"b c\"";
     let boot = disk.boot(params);
-    let report = bootloader::run(&System::default(), &boot).expect("a boot loader");
+    let report = bootloader::run(&System::default(), &boot, &Kernel::default()).expect("a boot loader");
 
     assert_eq!(report.family, Family::Debian);
     assert_eq!(report.installed, std::slice::from_ref(&disk.name));
@@ -184,13 +187,23 @@ fn a_debian_is_made_bootable_and_left_unmounted() {
     assert!(mbr.windows(4).any(|bytes| bytes == b"GRUB"), "no boot sector");
     sh(&format!("e2fsck -fn {}", disk.root()));
 
+    // The initramfs was enough for a disk without a driver, so it is the image's own; it can be opened.
+    let copy = disk.dir.path().join("initrd");
+    disk.inside(&format!("cp boot/initrd.img-{} {}", report.kernels[0], copy.display()));
+    let file = BufReader::new(fs::File::open(&copy).expect("the copy"));
+    let opened = initramfs::read(file, &|path| path == "conf/initramfs.conf").expect("an initramfs");
+    let module = format!("usr/lib/modules/{}/kernel/drivers/block/virtio_blk.ko", report.kernels[0]);
+    assert!(opened.paths.contains("init") && opened.paths.contains(&module), "{:?}", opened.paths);
+    assert!(opened.texts["conf/initramfs.conf"].contains("MODULES=most"), "{:?}", opened.texts);
+
     // Once more over the first, with other parameters; then without the modules, which is refused.
     let again = Boot { kernel_params: "quiet".into(), ..disk.boot("") };
-    bootloader::run(&System::default(), &again).expect("a boot loader once more");
+    bootloader::run(&System::default(), &again, &Kernel::default()).expect("a boot loader once more");
     let defaults = disk.inside(&format!("cat .{} .{}", defaults::FILE, defaults::LAST));
     assert_eq!(defaults.matches("GRUB_CMDLINE_LINUX=quiet").count(), 2, "{defaults}");
     disk.inside("rm -r usr/lib/grub/i386-pc");
-    let error = bootloader::run(&System::default(), &again).expect_err("modules are missing");
+    let error =
+        bootloader::run(&System::default(), &again, &Kernel::default()).expect_err("modules are missing");
     assert!(matches!(error, BootError::Incomplete { package: "grub-pc-bin", .. }), "{error}");
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
     assert!(!mounts.contains(&*disk.dir.path().to_string_lossy()), "left mounted: {mounts}");
@@ -214,7 +227,7 @@ fn what_is_broken_of_an_installed_system_is_what_the_audit_finds() {
     let disk = Disk::with_debian(&debian());
     let boot = disk.boot("console=ttyS0");
     let scope = Scope { disks: [disk.name.clone()].into() };
-    let (_, after) = bootloader::run_then(&System::default(), &boot, |root, esps| {
+    let (_, after) = bootloader::run_then(&System::default(), &boot, &Kernel::default(), |root, esps| {
         audit::after(&System::default(), &boot, &scope, root, esps)
     })
     .expect("a boot loader");

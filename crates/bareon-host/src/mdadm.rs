@@ -134,10 +134,11 @@ pub fn parse_detail(text: &str) -> Option<String> {
 /// The UUID that sysfs has in `md/uuid` (older kernels do not have it), as mdadm writes it; `metadata` is what stands in
 /// `md/metadata_version`.
 ///
-/// sysfs prints the bytes in their order. mdadm takes those of a superblock 0.90 for four numbers of this machine.
+/// It has zeros where the kernel does not know it. sysfs prints the bytes in their order. mdadm takes those of a superblock 0.90 for four numbers of this machine.
 pub fn uuid_in_sysfs(text: &str, metadata: &str) -> Option<String> {
     let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
-    if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    let is_zero = digits.bytes().all(|byte| byte == b'0');
+    if is_zero || digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let turned = cfg!(target_endian = "little") && metadata.trim() == "0.90";
@@ -192,6 +193,7 @@ mod tests {
         assert_eq!(uuid("1.2\n").as_deref(), Some("01234567:89abcdef:01234567:89abcdef"));
         assert_eq!(uuid("0.90\n").as_deref(), Some("67452301:efcdab89:67452301:efcdab89"));
         assert_eq!(uuid_in_sysfs("", "1.2"), None);
+        assert_eq!(uuid_in_sysfs("00000000-0000-0000-0000-000000000000\n", "1.2"), None);
         let recorded = "MD_LEVEL=raid1\nMD_DEVICES=2\nMD_METADATA=1.2\nMD_UUID=a:b:c:d\nMD_NAME=any:0\n";
         assert_eq!(parse_detail(recorded).as_deref(), Some("a:b:c:d"));
     }

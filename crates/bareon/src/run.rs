@@ -287,7 +287,7 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
 /// Installs the boot loader, and looks whether the machine would boot before it is unmounted.
 fn install_boot(install: &InstallBoot, host: &dyn Runner, context: &Context) -> Result<(), StepError> {
     let InstallBoot { boot, scope, audit, .. } = install;
-    let (installed, found) = bootloader::run_then(host, boot, |root, esps| {
+    let (installed, found) = bootloader::run_then(host, boot, &Kernel::default(), |root, esps| {
         (*audit != OnError::Off).then(|| audit::after(host, boot, scope, root, esps))
     })?;
     for warning in &installed.warnings {

@@ -140,7 +140,7 @@ pub(crate) fn bytes_in(dir: &Path, file: &str) -> Option<Bytes> {
 }
 
 /// The names in a directory, sorted; none where it cannot be read.
-pub(super) fn names_in(dir: &Path) -> Vec<String> {
+pub(crate) fn names_in(dir: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut names: Vec<_> =
         entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok()).collect();

@@ -9,10 +9,8 @@ use bareon_host::mount::{self, Mounted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::names_in;
-
-pub(crate) use super::kernel::bytes_in;
 pub use super::kernel::{Kernel, kernel_name, node};
+pub(crate) use super::kernel::{bytes_in, names_in};
 
 /// A use of a block device that forbids to write over it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -13,6 +13,8 @@ use std::fmt::Write;
 
 use bareon_host::cmd::quoted;
 
+use super::block;
+
 /// The file.
 pub const FILE: &str = "/etc/default/grub";
 
@@ -84,16 +86,7 @@ pub fn settings(params: &str, timeout: u32, own: &Own) -> Vec<(&'static str, Str
 
 /// `text` without a block of ours.
 pub fn without_block(text: &str) -> String {
-    let mut kept = String::new();
-    let mut inside = false;
-    for line in text.split_inclusive('\n') {
-        inside |= line.trim_end() == BEGIN;
-        if !inside {
-            kept.push_str(line);
-        }
-        inside &= line.trim_end() != END;
-    }
-    kept
+    block::without(text, BEGIN, END)
 }
 
 /// `text` with a block that sets `settings` at its end.

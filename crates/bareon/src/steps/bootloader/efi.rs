@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use bareon_host::{Runner, grub};
 
-use super::{BootError, Esp, EspFiles, Family, family, fstab, inroot::Root, target::Target};
+use super::{BootError, Esp, EspFiles, Family, Storage, family, fstab, inroot::Root, target::Target};
 
 /// A boot loader in an EFI system partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +52,14 @@ impl Source {
     ///
     /// # Errors
     /// When the image brings no boot loader for UEFI; the error names the packages.
-    pub fn find(root: &Root, family: Family, boot: (&str, &str)) -> Result<Self, BootError> {
+    pub fn find(
+        root: &Root,
+        family: Family,
+        storage: &Storage,
+        boot: (&str, &str),
+    ) -> Result<Self, BootError> {
         if family == Family::Debian {
-            family::check_debian_efi(root)?;
+            family::check_debian_efi(root, storage)?;
             return Ok(Self::Installer(family::distribution(root)?));
         }
         let files = root.files(Path::new(fstab::ESP))?;
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn packaged_files_are_copied_with_a_configuration_and_a_fallback() {
         let (_image, image) = root(&["boot/efi/EFI/fedora/shimx64.efi", "boot/efi/EFI/fedora/grubx64.efi"]);
-        let source = Source::find(&image, Family::Rpm, ("ab-cd", "/grub2")).unwrap();
+        let source = Source::find(&image, Family::Rpm, &Storage::default(), ("ab-cd", "/grub2")).unwrap();
         assert_eq!(source.id(), "fedora");
         let Source::Packaged { vendor, files, stub } = &source else { panic!("{source:?}") };
         let (_esp, esp) = root(&[]);
@@ -186,7 +191,8 @@ mod tests {
     #[test]
     fn a_packaged_fallback_is_kept() {
         let (_image, image) = root(&["boot/efi/EFI/fedora/grubx64.efi", "boot/efi/EFI/BOOT/BOOTX64.EFI"]);
-        let Source::Packaged { vendor, files, stub } = Source::find(&image, Family::Rpm, ("u", "/")).unwrap()
+        let Source::Packaged { vendor, files, stub } =
+            Source::find(&image, Family::Rpm, &Storage::default(), ("u", "/")).unwrap()
         else {
             panic!("packaged")
         };
@@ -198,9 +204,11 @@ mod tests {
     #[test]
     fn an_image_without_a_boot_loader_for_uefi_is_refused() {
         let (_image, image) = root(&["usr/sbin/grub-install"]);
-        let error = Source::find(&image, Family::Debian, ("u", "/")).unwrap_err().to_string();
+        let error =
+            Source::find(&image, Family::Debian, &Storage::default(), ("u", "/")).unwrap_err().to_string();
         assert!(error.contains("grub-efi-amd64-bin"), "{error}");
-        let error = Source::find(&image, Family::Rpm, ("u", "/")).unwrap_err().to_string();
+        let error =
+            Source::find(&image, Family::Rpm, &Storage::default(), ("u", "/")).unwrap_err().to_string();
         assert!(error.contains("grub2-efi-x64"), "{error}");
     }
 }

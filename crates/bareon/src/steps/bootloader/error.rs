@@ -85,6 +85,24 @@ pub enum BootError {
         "no kernel of the image has an initramfs in /boot (kernels: {0}): put initramfs-tools (rpm: dracut) into it"
     )]
     NoInitramfs(String),
+    /// The initramfs does not start what the root file system lies on.
+    #[error(
+        "{lack}: the installed system would not find its root file system; look at the image's configuration of its initramfs"
+    )]
+    Initramfs {
+        /// What it lacks.
+        lack: String,
+    },
+    /// GRUB knows no such array.
+    #[error(
+        "GRUB cannot read {device}, an array of level {level}, and /boot lies on it: put /boot elsewhere"
+    )]
+    GrubCannotRead {
+        /// The array.
+        device: String,
+        /// Its level.
+        level: String,
+    },
     /// `/boot` is another file system than the one that holds the image.
     #[error(
         "/boot is a file system of its own ({device}) and no image was written to it: give it an image or leave the volume out"

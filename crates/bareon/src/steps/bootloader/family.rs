@@ -3,15 +3,10 @@
 //! Debian's family and the RPM family ship the same GRUB 2 under two names, `grub-*` and `grub2-*`.
 //! Modules come in packages of their own, one for each kind of firmware; what is missing is named
 //! here, before anything is changed, and not by a tool that fails half-way.
-//!
-//! The initramfs is the image's own. Debian's contains the drivers of all machines unless the image's
-//! author asked for less. Dracut's contains those of the machine it was made on (`hostonly`), which
-//! is the one that built the image; it is made anew unless the image's configuration says
-//! `hostonly="no"`, as images for clouds do.
 
 use std::{cmp::Ordering, collections::BTreeMap, path::Path};
 
-use super::{BootError, Family, inroot::Root};
+use super::{BootError, Family, Storage, inroot::Root};
 
 /// The names of a family's programs and files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,18 +57,20 @@ pub fn detect(root: &Root) -> Result<Family, BootError> {
 ///
 /// # Errors
 /// When it cannot; the error names the package.
-pub fn check_bios(root: &Root, family: Family) -> Result<(), BootError> {
+pub fn check_bios(root: &Root, family: Family, storage: &Storage) -> Result<(), BootError> {
     check_installer(root, family)?;
-    check_modules(root, "i386-pc", family.bios_package())
+    check_modules(root, "i386-pc", family.bios_package())?;
+    check_readers(root, storage, "i386-pc", family.bios_package())
 }
 
 /// Checks that the image of Debian's family can install GRUB for UEFI.
 ///
 /// # Errors
 /// When it cannot; the error names the package.
-pub fn check_debian_efi(root: &Root) -> Result<(), BootError> {
+pub fn check_debian_efi(root: &Root, storage: &Storage) -> Result<(), BootError> {
     check_installer(root, Family::Debian)?;
-    check_modules(root, "x86_64-efi", "grub-efi-amd64-bin")
+    check_modules(root, "x86_64-efi", "grub-efi-amd64-bin")?;
+    check_readers(root, storage, "x86_64-efi", "grub-efi-amd64-bin")
 }
 
 fn check_installer(root: &Root, family: Family) -> Result<(), BootError> {
@@ -123,13 +120,58 @@ pub fn kernels(root: &Root) -> Result<Vec<String>, BootError> {
     if kernels.is_empty() {
         return Err(BootError::NoKernel);
     }
-    let has_initramfs = |version: &&&str| {
-        [format!("initrd.img-{version}"), format!("initramfs-{version}.img"), format!("initrd-{version}")]
-            .iter()
-            .any(|name| names.contains(name))
-    };
+    let has_initramfs = |version: &&&str| initramfs_names(version).iter().any(|name| names.contains(name));
     let bootable: Vec<_> = kernels.iter().filter(has_initramfs).map(ToString::to_string).collect();
     if bootable.is_empty() { Err(BootError::NoInitramfs(kernels.join(", "))) } else { Ok(bootable) }
+}
+
+/// The names that the initramfs of a kernel may have in `/boot`.
+pub fn initramfs_names(version: &str) -> [String; 3] {
+    [format!("initrd.img-{version}"), format!("initramfs-{version}.img"), format!("initrd-{version}")]
+}
+
+/// Checks that the image brings the programs that its storage needs.
+///
+/// # Errors
+/// When it does not; the error names the package.
+pub fn check_storage(root: &Root, storage: &Storage) -> Result<(), BootError> {
+    for (needed, program, why, package) in [
+        (!storage.arrays.is_empty(), "mdadm", "this layout has arrays", "mdadm"),
+        (!storage.groups.is_empty(), "lvm", "this layout has volume groups", "lvm2"),
+    ] {
+        if needed && !root.has_program(program) {
+            return Err(BootError::Incomplete { what: format!("program {program}, and {why}"), package });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that GRUB can read what `/boot` lies on, by its modules in `platform`.
+///
+/// # Errors
+/// When it cannot; the error names the package.
+fn check_readers(
+    root: &Root,
+    storage: &Storage,
+    platform: &str,
+    package: &'static str,
+) -> Result<(), BootError> {
+    let mut modules = Vec::new();
+    for array in storage.arrays.iter().filter(|array| array.needed_by.grub) {
+        let unreadable =
+            || BootError::GrubCannotRead { device: array.device.clone(), level: array.level.clone() };
+        modules.extend(array.grub_modules().ok_or_else(unreadable)?);
+    }
+    if storage.groups.iter().any(|group| group.needed_by.grub) {
+        modules.push("lvm");
+    }
+    let dir = format!("/usr/lib/grub/{platform}");
+    match modules.into_iter().find(|module| !root.has(format!("{dir}/{module}.mod"))) {
+        None => Ok(()),
+        Some(module) => {
+            Err(BootError::Incomplete { what: format!("GRUB module {module} in {dir}"), package })
+        }
+    }
 }
 
 /// Whether dracut made the image's initramfs for the machine that the image was built on.
@@ -200,6 +242,7 @@ fn number(text: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::bootloader::storage::{Array, NeededBy};
 
     fn image(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
         let dir = tempfile::tempdir().unwrap();
@@ -223,13 +266,43 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_its_package() {
         let (_dir, root) = image(&[("/usr/sbin/grub-install", "")]);
-        let error = check_bios(&root, Family::Debian).unwrap_err().to_string();
+        let error = check_bios(&root, Family::Debian, &Storage::default()).unwrap_err().to_string();
         assert_eq!(
             error,
             "the image has no GRUB modules in /usr/lib/grub/i386-pc: put the package grub-pc-bin into it"
         );
-        let error = check_bios(&root, Family::Rpm).unwrap_err().to_string();
+        let error = check_bios(&root, Family::Rpm, &Storage::default()).unwrap_err().to_string();
         assert!(error.contains("grub2-install") && error.contains("grub2-tools"), "{error}");
+    }
+
+    #[test]
+    fn what_boot_lies_on_is_read_by_modules() {
+        let early = NeededBy { grub: true, initramfs: false };
+        let array = |level: &str| Array {
+            device: "/dev/md0".into(),
+            level: level.into(),
+            metadata: "1.0".into(),
+            needed_by: early,
+        };
+        let (_dir, root) = image(&[
+            ("/usr/sbin/grub-install", ""),
+            ("/usr/lib/grub/i386-pc/moddep.lst", ""),
+            ("/usr/lib/grub/i386-pc/mdraid1x.mod", ""),
+            ("/usr/lib/grub/i386-pc/diskfilter.mod", ""),
+        ]);
+        let check = |level: &str| {
+            let storage = Storage { arrays: vec![array(level)], ..Storage::default() };
+            check_bios(&root, Family::Debian, &storage).map_err(|error| error.to_string())
+        };
+        check("mirror").unwrap();
+        assert!(check("5").unwrap_err().contains("GRUB module raid5rec in /usr/lib/grub/i386-pc"));
+        assert!(check("linear").unwrap_err().contains("GRUB cannot read /dev/md0"));
+        let storage = Storage { arrays: vec![array("1")], ..Storage::default() };
+        let error = check_storage(&root, &storage).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the image has no program mdadm, and this layout has arrays: put the package mdadm into it"
+        );
     }
 
     #[test]

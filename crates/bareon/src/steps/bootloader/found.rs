@@ -59,6 +59,17 @@ impl Found {
         found.map(|(_, entry, _)| entry).ok_or_else(|| BootError::NoUuid { device: device.into() })
     }
 
+    /// The UUIDs of all.
+    pub fn uuids(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(_, entry, _)| entry.uuid.clone())
+    }
+
+    /// The types of what the initramfs mounts.
+    pub fn early_types(&self) -> Vec<&str> {
+        let early = |entry: &&fstab::Entry| matches!(entry.mount.as_deref(), Some("/" | "/usr"));
+        self.0.iter().map(|(_, entry, _)| entry).filter(early).map(|entry| entry.fs_type.as_str()).collect()
+    }
+
     /// The GUID of the partition `device`, in lower case.
     pub fn partuuid(&self, device: &str) -> Option<String> {
         let found = self.0.iter().find(|(name, ..)| name == device);

@@ -9,6 +9,7 @@
 //! 2. [`fstab`] and [`udev_rules`] are written, [`defaults`] puts the kernel parameters into
 //!    `/etc/default/grub`. Every file goes through [`inroot`], which follows symbolic links as the
 //!    installed system would, so that nothing is ever written outside of it.
+//!    [`mdadm_conf`], [`lvm_conf`] and [`leftovers`] see to what names arrays, volume groups and devices.
 //! 3. [`family`] finds out what the image brings: `grub-*` (Debian's family) or `grub2-*` (the RPM
 //!    family), its modules, kernels and initramfs. What is missing is named with its package.
 //! 4. BIOS: grub-install for every disk so marked. UEFI: [`efi`] fills each disk's EFI system
@@ -18,10 +19,12 @@
 //!    UUID, as the device names of the ramdisk need not be those of the installed system. Images
 //!    with an entry file for each kernel get theirs rewritten by [`bls`].
 //!
-//! The initramfs is the image's own; see [`family`] for the one case in which it is made anew.
+//! The initramfs is the image's own where that is enough; see [`early`].
 
+mod block;
 pub mod bls;
 pub mod defaults;
+pub mod early;
 pub mod efi;
 pub mod error;
 pub mod esp_files;
@@ -29,7 +32,12 @@ pub mod family;
 pub mod found;
 pub mod fstab;
 pub mod grub_cfg;
+pub mod initramfs;
 pub mod inroot;
+pub mod leftovers;
+pub mod lvm_conf;
+pub mod mdadm_conf;
+pub mod modules;
 pub mod nvram;
 pub mod run;
 pub mod storage;

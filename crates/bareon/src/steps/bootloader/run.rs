@@ -5,16 +5,17 @@ use std::{fs::File, path::Path};
 use bareon_host::{Cmd, CommandError, Output, Runner, Tool, blkid, grub, mount};
 
 use super::{
-    Boot, BootError, BootReport, EspFiles, Family, Mount, bls, defaults,
+    Boot, BootError, BootReport, EspFiles, Family, Mount, bls, defaults, early,
     efi::{self, Loader, Source},
     family,
     found::Found,
     fstab, grub_cfg,
     inroot::Root,
-    nvram,
+    leftovers, lvm_conf, mdadm_conf, nvram,
     target::{BOUND, Target},
     udev_rules,
 };
+use crate::hardware::usage::Kernel;
 
 /// Has the installed system label all files at its next boot: new ones, ours and those of the programs
 /// that ran in the chroot, have got no label, as no policy is loaded here.
@@ -35,6 +36,12 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
     cmds.extend(boot.plain_mounts().map(|m| mount::mount(&m.device, &within(&m.mount), &m.fs_type)));
     cmds.extend(BOUND.map(|dir| mount::bind(dir, &within(dir))));
     cmds.push(ask(root));
+    if early::is_never_ready(boot) {
+        cmds.push(match family {
+            Family::Debian => early::update_initramfs(root),
+            Family::Rpm => early::dracut(root, boot),
+        });
+    }
     if boot.firmware.bios() {
         cmds.extend(
             boot.disks.iter().map(|disk| grub::install_bios(root, family.names().install, &disk.disk)),
@@ -72,8 +79,8 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
 ///
 /// # Errors
 /// What [`BootError`] says. The target is unmounted then, too.
-pub fn run(host: &dyn Runner, boot: &Boot) -> Result<BootReport, BootError> {
-    Ok(run_then(host, boot, |_, _| ())?.0)
+pub fn run(host: &dyn Runner, boot: &Boot, kernel: &Kernel) -> Result<BootReport, BootError> {
+    Ok(run_then(host, boot, kernel, |_, _| ())?.0)
 }
 
 /// As [`run`]; `look` sees what was installed before it is unmounted: the installed system's files, and what is in the
@@ -84,9 +91,11 @@ pub fn run(host: &dyn Runner, boot: &Boot) -> Result<BootReport, BootError> {
 pub fn run_then<T>(
     host: &dyn Runner,
     boot: &Boot,
+    kernel: &Kernel,
     look: impl FnOnce(&Root, &[EspFiles]) -> T,
 ) -> Result<(BootReport, T), BootError> {
     refuse(boot)?;
+    let arrays = boot.storage.uuids(host, kernel)?;
     let found = Found::probe(host, boot)?;
     let mut target = Target::new(host, &boot.target)?;
     for mount in boot.plain_mounts() {
@@ -94,8 +103,13 @@ pub fn run_then<T>(
         target.mount(&mount.device, &mount.mount, &entry.fs_type)?;
     }
     target.bind()?;
+    let parameters = early::parameters(boot, target.root(), &arrays);
+    let kernel_params = [&[boot.kernel_params.clone()], &*parameters].concat().join(" ");
+    let boot = &Boot { kernel_params: kernel_params.trim().to_owned(), ..boot.clone() };
     let mut report = configure(host, boot, &found, &mut target)?;
-    let esps = install(host, boot, &found, &mut target, &mut report)?;
+    let needs = early::Needs::new(boot, &arrays, found.uuids(), &found.early_types(), kernel);
+    report.warnings.extend(configure_storage(boot, target.root(), report.family, &arrays)?);
+    let esps = install(host, boot, (&found, &needs), &mut target, &mut report)?;
     let seen = look(target.root(), &esps);
     target.close()?;
     Ok((report, seen))
@@ -133,8 +147,9 @@ fn configure(
     let family = family::detect(&root)?;
     let kernels = kernels(boot, &root)?;
     if boot.firmware.bios() {
-        family::check_bios(&root, family)?;
+        family::check_bios(&root, family, &boot.storage)?;
     }
+    family::check_storage(&root, &boot.storage)?;
     let mut warnings = Vec::new();
     let fstab = found.fstab();
     root.write("/etc/fstab", &fstab)?;
@@ -157,6 +172,18 @@ fn configure(
         ));
     }
     Ok(BootReport { family, kernels, installed: Vec::new(), fstab, nvram: Vec::new(), warnings })
+}
+
+/// Writes what names arrays, volume groups and devices; what is to be told.
+fn configure_storage(
+    boot: &Boot,
+    root: &Root,
+    family: Family,
+    arrays: &[(String, String)],
+) -> Result<Vec<String>, BootError> {
+    mdadm_conf::write(root, family, arrays)?;
+    let told = [lvm_conf::write(root, &boot.storage.foreign)?, leftovers::clear(root)?];
+    Ok(told.into_iter().flatten().collect())
 }
 
 /// The image's kernels; where there are none, `/boot` may be a volume of its own that hides them.
@@ -210,7 +237,7 @@ fn write_defaults(host: &dyn Runner, boot: &Boot, family: Family, root: &Root) -
 fn install(
     host: &dyn Runner,
     boot: &Boot,
-    found: &Found,
+    (found, needs): (&Found, &early::Needs),
     target: &mut Target<'_>,
     report: &mut BootReport,
 ) -> Result<Vec<EspFiles>, BootError> {
@@ -224,14 +251,11 @@ fn install(
             Some(mount) => (found.entry(&mount.device)?.uuid.as_str(), dir.trim_start_matches("/boot")),
             None => (uuid.as_str(), dir),
         };
-        Some(Source::find(&root, family, place)?)
+        Some(Source::find(&root, family, &boot.storage, place)?)
     } else {
         None
     };
-    if family::hostonly_initramfs(&root) {
-        let cmd = Cmd::inside(root.path(), "dracut").args(["--force", "--no-hostonly", "--regenerate-all"]);
-        host.run(&cmd)?;
-    }
+    report.warnings.extend(early::prepare(host, boot, &root, &report.kernels, needs)?);
     if boot.firmware.bios() {
         for disk in &boot.disks {
             let cmd = grub::install_bios(root.path(), family.names().install, &disk.disk);
@@ -294,7 +318,7 @@ fn enter_nvram(host: &dyn Runner, boot: &Boot, id: &str, loaders: &[Loader], rep
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use bareon_host::Script;
@@ -329,7 +353,8 @@ mod tests {
         dir
     }
 
-    fn boot(target: &Path, firmware: Firmware) -> Boot {
+    /// A machine with two disks.
+    pub fn boot(target: &Path, firmware: Firmware) -> Boot {
         // The disks are files, as they are flushed for real.
         let within = |device: &str| format!("{}{device}", target.display());
         let mount = |device: &str, mount: &str, fs_type: &str| Mount {
@@ -414,7 +439,7 @@ mod tests {
     fn both_boot_loaders_go_onto_each_disk() {
         let dir = debian();
         let host = answering(&expected(dir.path(), BOTH));
-        let report = run(&host, &boot(dir.path(), Firmware::Both)).unwrap();
+        let report = run(&host, &boot(dir.path(), Firmware::Both), &Kernel::default()).unwrap();
         let installed: Vec<_> =
             report.installed.iter().map(|disk| disk.rsplit_once('/').unwrap().1).collect();
         assert_eq!(installed, ["vdx", "vdy", "vdx2", "vdy2"]);
@@ -465,7 +490,7 @@ mod tests {
             8,
             "ambivalent result",
         );
-        let error = run(&host, &boot).unwrap_err().to_string();
+        let error = run(&host, &boot, &Kernel::default()).unwrap_err().to_string();
         assert!(error.contains("`wipefs /nowhere/dev/vdx3`"), "{error}");
     }
 
@@ -497,7 +522,8 @@ mod tests {
         }) {
             host = host.ok(line, "");
         }
-        let error = run(&host, &boot(dir.path(), Firmware::Both)).unwrap_err().to_string();
+        let error =
+            run(&host, &boot(dir.path(), Firmware::Both), &Kernel::default()).unwrap_err().to_string();
         assert!(error.contains("unable to identify a filesystem"), "{error}");
     }
 
@@ -507,7 +533,7 @@ mod tests {
         let refused = |change: fn(&mut Boot)| {
             let mut boot = boot(Path::new("/nowhere"), Firmware::Uefi);
             change(&mut boot);
-            run(&host, &boot).unwrap_err()
+            run(&host, &boot, &Kernel::default()).unwrap_err()
         };
         assert!(matches!(refused(|boot| boot.grub_version = 1), BootError::Version(1)));
         assert!(matches!(refused(|boot| boot.mounts.reverse()), BootError::NoRoot));
