@@ -136,7 +136,7 @@ impl Layout {
             fs_type: kind,
             fs_options: text(fs.and_then(|fs| fs.options.as_ref())),
             fs_label: text(fs.and_then(|fs| fs.label.as_ref())),
-            keep_data: kept.is_content_kept(at),
+            keep_data: kept.is_kept(at),
             fstab_options: fs.and_then(|fs| fs.mount_options.clone()),
             not_in_fstab: false,
         });

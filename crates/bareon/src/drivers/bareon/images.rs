@@ -50,9 +50,8 @@ pub fn read(
                 "write one image there",
             );
         }
-        if kept.is_content_kept(at) {
-            let problem =
-                format!("the file system of {} is preserved, and this image would overwrite it", at.path());
+        if kept.is_kept(at) {
+            let problem = format!("{} is preserved, and this image would overwrite it", at.path());
             report.wrong(&format!("{path}/target"), problem, "leave the image or `preserve` out");
         }
         let format = format(image, holder, &path, report);

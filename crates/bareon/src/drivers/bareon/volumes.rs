@@ -99,7 +99,7 @@ impl Layout {
                 name: node.clone(),
                 metadatasize: Mib(16),
                 metadatacopies: 2,
-                keep_data: kept.is_group_kept(i),
+                keep_data: false,
             };
             let of_it = pv.usable(*size).0 / EXTENT.bytes().0;
             if of_it == 0 {

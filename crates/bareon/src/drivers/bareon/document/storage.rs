@@ -121,7 +121,7 @@ pub struct FileSystem {
     pub options: Option<String>,
     /// The options in the installed system's fstab, such as `noatime,nofail`.
     pub mount_options: Option<String>,
-    /// Whether it stays as it is; as what it lies on where not given.
+    /// Whether it stays as it is, with what it lies on.
     pub preserve: Option<bool>,
 }
 
@@ -224,7 +224,7 @@ pub struct Group {
     /// Its logical volumes.
     #[serde(default)]
     pub logical_volumes: Vec<LogicalVolume>,
-    /// Whether it stays. Its logical volumes stay where they say so themselves.
+    /// Whether it stays, with all its volumes. Where some of them stay and others do not, preserve those.
     pub preserve: Option<bool>,
 }
 

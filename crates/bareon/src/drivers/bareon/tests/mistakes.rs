@@ -291,20 +291,38 @@ fn file_systems_and_images_belong_together() {
 }
 
 #[test]
-fn what_something_preserved_lies_on_stays() {
+fn what_is_preserved_and_made_anew_is_told() {
     let text = "
 disks:
-- {match: {serial: A}, partitions: [{size: 10GiB, mount: /, format: ext4}, {name: p, size: 10GiB, preserve: false}]}
+- match: {serial: A}
+  partitions:
+  - {size: 10GiB, mount: /, format: ext4}
+  - {name: p, size: 10GiB, preserve: false}
+  - {size: 1GiB, preserve: true, filesystem: {type: ext4, mount: /x, preserve: false}}
+  - {name: q, size: 10GiB, preserve: true}
 volume_groups:
 - name: g
   members: [p]
   preserve: false
   logical_volumes: [{name: v, size: 1GiB, format: xfs, mount: /v, preserve: true}]
+- {name: h, members: [q], logical_volumes: [{name: w, size: 1GiB, format: xfs, preserve: false}]}
 ";
     let mistakes = bad(text);
-    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-    assert!(mistakes[0].starts_with("/disks/0/partitions/1/preserve: false: "), "{mistakes:?}");
-    assert!(mistakes[1].starts_with("/volume_groups/0/preserve: false: "), "{mistakes:?}");
+    for (i, (place, problem)) in [
+        ("/disks/0/partitions/1/preserve", "something that lies on it is preserved"),
+        ("/disks/0/partitions/2/filesystem/preserve", "preserved with all that lies on it"),
+        ("/volume_groups/1/logical_volumes/0/preserve", "preserved with all that lies on it"),
+        ("/volume_groups/0/preserve", "something that lies on it is preserved"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(
+            mistakes[i].starts_with(&format!("{place}: false: ")) && mistakes[i].contains(problem),
+            "{mistakes:?}"
+        );
+    }
+    assert_eq!(mistakes.len(), 4, "{mistakes:?}");
 }
 
 #[test]

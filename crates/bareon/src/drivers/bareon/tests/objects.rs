@@ -225,28 +225,31 @@ fn an_image_is_known_by_its_document_or_by_its_metadata() {
 }
 
 #[test]
-fn what_is_preserved_stays_with_all_that_it_lies_on() {
-    let text = STACKED
-        .replace("size: remaining, filesystem: {", "size: remaining, preserve: true, filesystem: {")
-        .replace("size: 50%, format: xfs", "size: 50%, filesystem: {type: xfs, preserve: true}")
-        .replace(", {target: data/a, url: /a.gz}", "");
-    let deployment = good(&text);
-    let scheme = &deployment.partition_scheme;
-    assert!(!deployment.skip_partitioning, "the rest of the disks is made anew");
-    let kept: Vec<_> = scheme.partitions().filter(|it| it.keep_data).map(|it| it.name.as_str()).collect();
-    assert_eq!(kept, ["/dev/sda4", "/dev/sda5", "/dev/sdb4", "/dev/nvme0n1p1"]);
-    assert_eq!(scheme.mds.iter().map(|md| md.keep_data).collect::<Vec<_>>(), [false, true]);
-    assert!(scheme.vgs.iter().all(|vg| vg.keep_data) && scheme.pvs.iter().all(|pv| pv.keep_data));
-    assert_eq!(scheme.lvs.iter().map(|lv| lv.keep_data).collect::<Vec<_>>(), [false, false, true, true]);
-    let kept: Vec<_> = scheme.fss.iter().filter(|fs| fs.keep_data).map(|fs| fs.device.as_str()).collect();
-    assert_eq!(kept, ["/dev/mapper/os-srv--1", "/dev/mapper/data-a"]);
-    let text = disk("{size: 1GiB, mount: /, preserve: true, filesystem: {type: ext4, preserve: false}}")
-        .replace("mount: /, preserve: true, filesystem: {", "preserve: true, filesystem: {mount: /, ");
-    let scheme = good(&text).partition_scheme;
-    assert!(
-        scheme.partitions().any(|it| it.keep_data) && !scheme.fss[0].keep_data,
-        "a place that is filled anew"
-    );
+fn what_is_preserved_stays_with_all_that_lies_on_it() {
+    let kept = |text: &str| {
+        let deployment = good(text);
+        assert!(!deployment.skip_partitioning, "the rest of the disks is made anew");
+        let scheme = deployment.partition_scheme;
+        let partitions = scheme.partitions().filter(|it| it.keep_data).map(|it| it.name.clone());
+        let mds = scheme.mds.iter().filter(|md| md.keep_data).map(|md| md.name.clone());
+        let vgs = scheme.vgs.iter().filter(|vg| vg.keep_data).map(|vg| vg.name.clone());
+        let lvs =
+            scheme.lvs.iter().filter(|lv| lv.keep_data).map(crate::objects::partition::LogicalVolume::device);
+        let fss = scheme.fss.iter().filter(|fs| fs.keep_data).map(|fs| format!("fs {}", fs.device));
+        partitions.chain(mds).chain(vgs).chain(lvs).chain(fss).collect::<Vec<_>>()
+    };
+    let text = STACKED.replace(", {target: data/a, url: /a.gz}", "");
+    let (srv, a) = ("/dev/mapper/os-srv--1".to_owned(), "/dev/mapper/data-a".to_owned());
+    let volume =
+        text.replace("size: remaining, filesystem: {", "size: remaining, preserve: true, filesystem: {");
+    assert_eq!(kept(&volume), [srv.clone(), format!("fs {srv}")], "what carries it need not be marked");
+    let content =
+        text.replace("size: 50%, format: xfs", "size: 50%, filesystem: {type: xfs, preserve: true}");
+    assert_eq!(kept(&content), [a.clone(), format!("fs {a}")]);
+    let group = text.replace("{name: data, members", "{name: data, preserve: true, members");
+    assert_eq!(kept(&group), ["data".into(), a.clone(), format!("fs {a}")]);
+    let partition = text.replace("{name: d, size", "{name: d, preserve: true, size");
+    assert_eq!(kept(&partition), ["/dev/nvme0n1p1".into(), "data".into(), a.clone(), format!("fs {a}")]);
 }
 
 #[test]
