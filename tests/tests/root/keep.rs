@@ -90,7 +90,7 @@ fn partly(bench: &Bench, disk: &Disk, parts: &[(u64, u64, &str)], keep: bool) ->
             (_, "swap") => "swap".to_owned(),
             _ => format!("/{number}"),
         };
-        json!({"device": disk.part(number), "mount": mount, "fs_type": kind})
+        json!({"device": disk.part(number), "mount": mount, "fs_type": kind, "keep_data": keep && number == 2})
     };
     let partitions: Vec<_> = (1..).zip(parts).map(part).collect();
     let answer = json!({

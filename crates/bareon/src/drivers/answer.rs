@@ -41,7 +41,8 @@ pub struct Objects {
     #[schemars(default)]
     pub host: Host,
     /// Whether no table, array or group is made, so that all of the layout must be there already. Where nothing is
-    /// given: where anything has `keep_data`. With `false` what has it stays, and the rest of its disk is made anew.
+    /// given: where anything has `keep_data`. With `false` what has it stays, and the rest of its disk is made anew; a
+    /// file system stays where it has it itself.
     #[schemars(default)]
     pub skip_partitioning: Option<bool>,
 }

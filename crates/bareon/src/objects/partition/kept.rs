@@ -1,12 +1,15 @@
 //! What of a layout stays: the marks of the input, passed on to what they mean.
 //!
-//! A mark says that data stay, so it goes up: what lies on a kept partition, array, physical volume or group is
-//! kept, too. Data cannot stay without what they lie on, so the structure goes down: a kept volume needs its group,
-//! the group all its physical volumes, an array all its members. A group may so be kept without all of its volumes.
+//! Where no table is written (`skip_partitioning`), marks stand for data and go up, as callers have it: what lies on a
+//! kept partition, array, physical volume or group is kept, too. Where the rest of a disk is made anew, each mark stands
+//! for itself: a partition may stay and get a new file system, a group stay without all of its volumes.
+//!
+//! Either way data cannot stay without what they lie on, so structure goes down: a kept volume needs its group, the group
+//! all its physical volumes, an array all its members.
 
 use std::collections::BTreeSet;
 
-use super::PartitionScheme;
+use super::{LogicalVolume, PartitionScheme};
 
 /// The devices and groups of a layout that stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,9 +25,28 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// What stays of `scheme`; with `whole` all of its structure.
+    /// What stays of `scheme`: with `whole` all of its structure, else what is marked and what that lies on.
     pub fn of(scheme: &PartitionScheme, whole: bool) -> Self {
-        let mut kept = Self { whole, ..Self::default() };
+        if whole { Self::whole(scheme) } else { Self::marked(scheme) }
+    }
+
+    fn marked(scheme: &PartitionScheme) -> Self {
+        let mut kept = Self::default();
+        let partitions = scheme.partitions().filter(|partition| partition.keep_data);
+        kept.devices.extend(partitions.map(|partition| partition.name.clone()));
+        kept.devices.extend(scheme.mds.iter().filter(|md| md.keep_data).map(|md| md.name.clone()));
+        kept.devices.extend(scheme.pvs.iter().filter(|pv| pv.keep_data).map(|pv| pv.name.clone()));
+        kept.devices.extend(scheme.lvs.iter().filter(|lv| lv.keep_data).map(LogicalVolume::device));
+        kept.groups.extend(scheme.vgs.iter().filter(|vg| vg.keep_data).map(|vg| vg.name.clone()));
+        let anew = |device: &String| scheme.fss.iter().any(|fs| &fs.device == device && !fs.keep_data);
+        kept.data = kept.devices.iter().filter(|device| !anew(device)).cloned().collect();
+        kept.data.extend(scheme.fss.iter().filter(|fs| fs.keep_data).map(|fs| fs.device.clone()));
+        kept.structure(scheme);
+        kept
+    }
+
+    fn whole(scheme: &PartitionScheme) -> Self {
+        let mut kept = Self { whole: true, ..Self::default() };
         let partitions = scheme.partitions().filter(|partition| partition.keep_data);
         kept.data.extend(partitions.map(|partition| partition.name.clone()));
         kept.data.extend(scheme.fss.iter().filter(|fs| fs.keep_data).map(|fs| fs.device.clone()));
@@ -69,7 +91,7 @@ impl Kept {
 
     /// Downwards: what carries the data.
     fn structure(&mut self, scheme: &PartitionScheme) {
-        self.devices = self.data.clone();
+        self.devices.extend(self.data.iter().cloned());
         let mut before = None;
         // An array may lie on volumes, whose group lies on an array.
         while before != Some((self.devices.len(), self.groups.len())) {
@@ -178,12 +200,35 @@ mod tests {
             ("/pvs/1", &["/dev/mapper/b-z", "/dev/sda3"], &["/dev/mapper/b-z", "/dev/sda3"], &["b"]),
             ("", &[], &[], &[]),
         ] {
+            let kept = Kept::of(&scheme(mark), true);
+            let set = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+            assert_eq!(kept.data, set(data), "{mark}");
+            assert_eq!(kept.devices, set(devices), "{mark}");
+            assert_eq!(kept.groups, set(groups), "{mark}");
+            assert_eq!(Kept::of(&scheme(mark), false).any(), !mark.is_empty());
+        }
+    }
+
+    #[test]
+    fn where_others_are_made_anew_each_mark_stands_for_itself() {
+        let below = ["/dev/md0", "/dev/sda2", "/dev/sdb2"];
+        for (mark, data, devices, groups) in [
+            ("/fss/0", &["/dev/sda1"][..], &["/dev/sda1"][..], &[][..]),
+            ("/parteds/0/partitions/0", &[], &["/dev/sda1"], &[]),
+            ("/parteds/1/partitions/0", &["/dev/sdb1"], &["/dev/sdb1"], &[]),
+            ("/vgs/0", &[], &below, &["a"]),
+            (
+                "/lvs/1",
+                &["/dev/mapper/a-y"],
+                &["/dev/mapper/a-y", "/dev/md0", "/dev/sda2", "/dev/sdb2"],
+                &["a"],
+            ),
+        ] {
             let kept = Kept::of(&scheme(mark), false);
             let set = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
             assert_eq!(kept.data, set(data), "{mark}");
             assert_eq!(kept.devices, set(devices), "{mark}");
             assert_eq!(kept.groups, set(groups), "{mark}");
-            assert_eq!(kept.any(), !mark.is_empty());
         }
     }
 
