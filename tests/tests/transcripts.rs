@@ -41,6 +41,7 @@ fn plan(case: &Value) -> Result<Plan, Mistakes> {
         grub_timeout: 5,
         fix_udev_net_rules: true,
         udev_rules_dir: "/etc/udev/rules.d".into(),
+        backup_dir: None,
         skip_md_containers: true,
     };
     let host = Script::default();

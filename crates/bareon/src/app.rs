@@ -14,7 +14,11 @@ use crate::{
     input,
     plan::{self, Action, Plan, Stage},
     run,
-    steps::bootloader::{BootOrder, Firmware},
+    steps::{
+        backup::undo::Undo,
+        bootloader::{BootOrder, Firmware},
+        holdoff::{HoldOff, Udev},
+    },
 };
 
 /// How large the metadata of an image may be, in bytes.
@@ -39,6 +43,7 @@ pub fn run(invocation: &Invocation, context: &Context) -> Result<(), Failure> {
         Command::ExplainDisk => call.explain_disks(),
         Command::Schema => call.show_schema(),
         Command::Drivers => call.show_drivers(),
+        Command::Undo { dry_run, force } => call.undo(dry_run, force),
     }
 }
 
@@ -166,6 +171,19 @@ impl Call<'_> {
         self.answer(&json!(drivers), || lines(drivers.iter().map(ToString::to_string)))
     }
 
+    /// Puts back what a run saved of its disks before it overwrote them.
+    fn undo(&self, dry_run: bool, force: bool) -> Result<(), Failure> {
+        let kernel = Kernel::default();
+        let dir = self.invocation.backup.as_deref().unwrap_or(Path::new("."));
+        let undo = Undo::look(dir, force, &kernel)?;
+        if !dry_run {
+            let held = HoldOff::begin(self.host, &Udev::default())?;
+            undo.run(self.host, &kernel)?;
+            held.close()?;
+        }
+        self.answer(&json!(undo), || undo.to_string())
+    }
+
     /// Prints an answer in the form that was asked for.
     fn answer(&self, json: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
         let text = if self.invocation.json { format!("{json:#}\n") } else { text() };
@@ -270,6 +288,7 @@ impl Call<'_> {
                 value::AuditBoot::Warn => OnError::Warn,
                 value::AuditBoot::Off => OnError::Off,
             },
+            backup_dir: settings.backup_dir.clone(),
             skip_md_containers: settings.skip_md_containers,
         }
     }

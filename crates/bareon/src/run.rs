@@ -26,6 +26,7 @@ use crate::{
     hardware::{Identity, identity::Changed, usage::Kernel},
     plan::{Action, InstallBoot, MakeConfigDrive, Plan, Stage, Step},
     steps::{
+        backup::{self, BackupError},
         bootloader::{self, BootError},
         configdrive::{self, ConfigDriveError},
         copyimage::{CopyImageError, WriteImage},
@@ -64,6 +65,9 @@ impl RunError {
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
+    /// Of the metadata of the disks.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// Of udev, which was to be kept off.
     #[error(transparent)]
     HoldOff(#[from] HoldOffError),
@@ -131,7 +135,7 @@ pub fn run(
     context: &Context,
 ) -> Result<(), RunError> {
     let total = plan.steps.iter().filter(|step| stages.contains(&step.stage)).count();
-    let run = Run { disks: &plan.disks, host, images, context, total };
+    let run = Run { plan, host, images, context, total };
     let mut done = Vec::new();
     if !entropy::wait() {
         tracing::warn!("the kernel has no random numbers yet: tools that make UUIDs will be slow");
@@ -154,7 +158,7 @@ pub fn run(
 
 /// What all steps of a run share.
 struct Run<'a> {
-    disks: &'a BTreeMap<String, Identity>,
+    plan: &'a Plan,
     host: &'a (dyn Runner + Sync),
     images: &'a Options,
     context: &'a Context,
@@ -217,13 +221,26 @@ impl Run<'_> {
         })
     }
 
+    /// Notes in the backups what the step writes over.
+    fn noted(&self, step: &Step) -> Result<(), StepError> {
+        let Plan { deployment, backup_dir, .. } = self.plan;
+        let scheme = &deployment.partition_scheme;
+        let devices = step.overwrites(scheme);
+        match backup_dir {
+            Some(dir) => Ok(backup::note(dir, &step.what, &devices, scheme, &Kernel::default())?),
+            None => Ok(()),
+        }
+    }
+
     /// Runs a step, which has that number, and tells of it.
     fn step(&self, number: usize, step: &Step) -> Result<(), StepError> {
-        let Self { disks, host, images, context, total } = *self;
+        let Self { plan, host, images, context, total } = *self;
         tracing::info!("step {number} of {total}: {}", step.what);
         let reported = context.report.step_started(step.stage.name(), &*step.what);
         let begun = Instant::now();
-        let result = same(disks).and_then(|()| run_step(step, host, images, context));
+        let result = same(&plan.disks)
+            .and_then(|()| self.noted(step))
+            .and_then(|()| run_step(step, host, images, context));
         context.report.step_ended(reported, result.as_ref().err().map(|error| chain(error)));
         if result.is_ok() {
             tracing::info!("step {number} of {total} done in {} ms", begun.elapsed().as_millis());
@@ -249,6 +266,7 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
         return Err(StepError::Cancelled);
     }
     match &step.action {
+        Action::SaveMetadata(save) => context.report.backup(save.run(&Kernel::default())?),
         Action::TearDown(down) => down.run(host, &Kernel::default())?,
         Action::BringUp(up) => up.run(host, &Kernel::default())?,
         Action::ChangeGroup(group) => group.run(host)?,
@@ -350,6 +368,7 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
         }
     };
     let left = match &failed.action {
+        Action::SaveMetadata(_) => "nothing was written".into(),
         Action::TearDown(down) => {
             format!("what lay on {} may be gone in part", down.disks.join(", "))
         }

@@ -68,6 +68,7 @@ impl Bench {
             ("--config-drive-path", "config-drive.img"),
             ("--log-file", "log"),
             ("--report", "report.json"),
+            ("--backup-dir", "backup"),
         ] {
             command.arg(flag).arg(self.path(name));
         }

@@ -4,6 +4,7 @@
 //! root does). Run so, a missing tool fails the tests: none of them passes without having looked.
 //! Each test has disks of its own, which are files behind loop devices, and touches no others.
 
+mod backup;
 mod bench;
 mod copyimage;
 mod disk;
@@ -15,3 +16,4 @@ mod plan;
 mod refusals;
 mod stages;
 mod stopped;
+mod teardown;

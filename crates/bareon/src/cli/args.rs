@@ -53,6 +53,8 @@ pub struct Called {
     pub image_metadata: Option<PathBuf>,
     /// The id that the plan must have to be run.
     pub plan_id: Option<String>,
+    /// The backup that is put back.
+    pub backup: Option<PathBuf>,
     /// Whether the answer is to be JSON.
     pub json: bool,
 }
@@ -95,8 +97,19 @@ pub fn command() -> clap::Command {
         .value_parser(clap::value_parser!(PathBuf))
         .default_value("/proc/cmdline")
         .hide(true);
+    let backup = Arg::new("backup")
+        .long("backup")
+        .value_name("DIR")
+        .required(true)
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("The folder of the run in its backup_dir; the report names it, too");
+    let force = Arg::new("force")
+        .long("force")
+        .action(ArgAction::SetTrue)
+        .help("Where data was written over since, put back what no such step met; without it, nothing is");
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(clap::value_parser!(Shell));
     root.mut_subcommand("ironic-callback", |command| command.arg(path))
+        .mut_subcommand("undo", |command| command.arg(backup).arg(force))
         .mut_subcommand("completions", |command| command.arg(shell))
 }
 
@@ -112,6 +125,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("explain-disk", "Show which disk of the machine each disk of the input is, and why no other"),
     ("schema", "Print the JSON schema of the data driver's input"),
     ("drivers", "List the data drivers"),
+    ("undo", "Put back the tables and other metadata that a run saved before it overwrote them"),
     ("ironic-callback", "Tell Ironic that this ramdisk is up"),
     ("completions", "Print a completion script for a shell"),
     ("man", "Print the manual page"),
@@ -211,6 +225,7 @@ pub fn parse(
         hardware: None,
         image_metadata: None,
         plan_id: None,
+        backup: None,
         json: false,
     };
     if called.given.config_files.is_empty()
@@ -225,6 +240,10 @@ pub fn parse(
     if let Some((name, inner)) = matches.subcommand() {
         called.task = task(name, inner);
         dry_run |= collect(inner, &mut called);
+        if name == "undo" {
+            called.task = Task::App(Command::Undo { dry_run, force: inner.get_flag("force") });
+            called.backup = inner.get_one::<PathBuf>("backup").cloned();
+        }
     }
     if called.given.config_files.len() > named_by_environment {
         called.given.config_files.drain(..named_by_environment);

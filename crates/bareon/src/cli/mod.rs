@@ -44,6 +44,13 @@ pub enum Command {
     Schema,
     /// To list the data drivers.
     Drivers,
+    /// To put back the metadata that a run saved.
+    Undo {
+        /// To show what that would be, and write nothing.
+        dry_run: bool,
+        /// To put back the rest where data was written over.
+        force: bool,
+    },
 }
 
 /// A part of provisioning that can run alone.
@@ -74,6 +81,8 @@ pub struct Invocation {
     pub image_metadata: Option<PathBuf>,
     /// The id that the plan must have to be run.
     pub plan_id: Option<String>,
+    /// The backup that is put back.
+    pub backup: Option<PathBuf>,
     /// Whether the answer is to be JSON.
     pub json: bool,
 }

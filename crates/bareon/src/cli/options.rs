@@ -149,6 +149,7 @@ options! {
         udev_rules_dir: PathBuf = "/etc/udev/rules.d", "Where the installed system keeps its udev rules.";
         fix_udev_net_rules: bool = "true", "Write udev rules that keep the names of the network interfaces.";
         grub_timeout: u64 = "5", "How many seconds GRUB shows its menu.";
+        backup_dir: Option<PathBuf> = "/var/lib/bareon/backup", "Where the metadata of disks is saved before they are laid out, for undo; empty: nowhere.";
         skip_md_containers: bool = "true", "Refuse a disk that belongs to firmware RAID; if not, its container is removed.";
         efi_boot_order: EfiBootOrder = "keep", "Where the installed system goes in UEFI's boot order.";
     }

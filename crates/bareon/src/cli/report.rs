@@ -15,7 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use crate::{audit::Finding, steps::bootloader::BootReport};
+use crate::{
+    audit::Finding,
+    steps::{backup::BackupReport, bootloader::BootReport},
+};
 
 /// How much of a command's outputs is kept, in bytes of the end of each.
 const TAIL: usize = 4096;
@@ -40,6 +43,9 @@ pub struct Document {
     pub commands: Vec<Command>,
     /// The images that were written.
     pub images: Vec<Image>,
+    /// Where the metadata of the disks was saved, as it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupReport>,
     /// What was installed to boot from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_loader: Option<BootReport>,
@@ -147,6 +153,7 @@ impl Report {
             steps: Vec::new(),
             commands: Vec::new(),
             images: Vec::new(),
+            backup: None,
             boot_loader: None,
             audit: None,
             end: End::Success,
@@ -182,6 +189,11 @@ impl Report {
     /// Notes an image that was written.
     pub fn image(&self, image: Image) {
         self.document().images.push(image);
+    }
+
+    /// Notes where the metadata of the disks was saved.
+    pub fn backup(&self, saved: BackupReport) {
+        self.document().backup = Some(saved);
     }
 
     /// Notes that the boot loader was installed.

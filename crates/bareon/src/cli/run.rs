@@ -89,8 +89,9 @@ fn perform(called: Called, command_line: Vec<String>, app: App) -> Result<(), En
         Task::Sample => Ok(output::print(&generate::sample())?),
         Task::App(command) => {
             let (settings, bars) = set_up(&called)?;
-            let Called { hardware, image_metadata, plan_id, json, .. } = called;
-            let invocation = Invocation { command, settings, hardware, image_metadata, plan_id, json };
+            let Called { hardware, image_metadata, plan_id, backup, json, .. } = called;
+            let invocation =
+                Invocation { command, settings, hardware, image_metadata, plan_id, backup, json };
             if matches!(command, Command::Run(_)) {
                 let version = env!("CARGO_PKG_VERSION");
                 tracing::info!("{} {version}, called as {}", args::PROGRAM, command_line.join(" "));

@@ -302,6 +302,7 @@ mod tests {
             audit_boot: OnError::Fail,
             fix_udev_net_rules: false,
             udev_rules_dir: "/etc/udev/rules.d".into(),
+            backup_dir: None,
             skip_md_containers: true,
         };
         plan::plan(driver.read(&document, &facts).unwrap(), machine, &options, &host).to_string()

@@ -14,10 +14,11 @@
 //! - `checks`: what is refused; `contradictions`: parts that exclude each other
 //! - `keep`: what stays, compared with what is there
 //! - `volumes`: what is built on partitions, in its order, and how it fits
-//! - `teardown`: what goes of what lies on the disks
+//! - `backup`: what is saved of the disks before; `teardown`: what goes of what lies on the disks
 //! - `images`, `drive`, `boot`: what is written, the config drive, where the boot loader goes
 //! - `show`: a plan for people; `json`: a plan for programs; `id`: whether two plans are the same
 
+mod backup;
 mod boot;
 mod boot_storage;
 mod checks;
@@ -113,6 +114,8 @@ pub struct Options {
     pub udev_rules_dir: PathBuf,
     /// What errors of the audit do to the run.
     pub audit_boot: OnError,
+    /// Where the metadata of the disks is saved before they are laid out; nothing: it is not.
+    pub backup_dir: Option<PathBuf>,
     /// Whether disks that belong to firmware RAID are refused, not taken out of it.
     pub skip_md_containers: bool,
 }
@@ -142,6 +145,8 @@ pub struct Plan {
     pub firmware: Firmware,
     /// Who the disks of the layout are, by their nodes.
     pub disks: BTreeMap<String, Identity>,
+    /// Where backups are, in which is noted what is written over.
+    pub backup_dir: Option<PathBuf>,
 }
 
 /// Makes the plan. The machine is looked at, nothing is written.
@@ -150,6 +155,12 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
     let mut steps = Vec::new();
     let kept = keep::kept(&deployment);
     steps.extend(keep::check(&deployment, machine, &kept));
+    let saved = options.backup_dir.as_deref().and_then(|dir| backup::plan(&deployment, machine, dir));
+    steps.extend(saved.map(|save| Step {
+        stage: Stage::Partition,
+        what: save.what(),
+        action: Action::SaveMetadata(save),
+    }));
     let down = teardown::plan(&deployment, machine, options.skip_md_containers);
     steps.extend(down.step.map(|down| Step {
         stage: Stage::Partition,
@@ -175,7 +186,7 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
     }
     let destroys = destroyed(&deployment, machine, &kept, &steps);
     let disks = identities(&deployment, machine);
-    Plan { deployment, steps, destroys, refusals, firmware, disks }
+    Plan { deployment, steps, destroys, refusals, firmware, disks, backup_dir: options.backup_dir.clone() }
 }
 
 impl Plan {

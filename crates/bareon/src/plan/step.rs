@@ -8,8 +8,9 @@ use bareon_image::{Container, Request, shown};
 use super::Stage;
 use crate::{
     audit,
-    objects::Bytes,
+    objects::{Bytes, PartitionScheme},
     steps::{
+        backup::SaveMetadata,
         bootloader::{self, Boot, Family},
         configdrive::{Format, Rendered},
         copyimage::WriteImage,
@@ -39,6 +40,8 @@ pub enum Action {
     BringUp(Box<BringUp>),
     /// Makes volumes of a kept group anew.
     ChangeGroup(ChangeGroup),
+    /// Saves the metadata of the disks.
+    SaveMetadata(SaveMetadata),
     /// Takes down what lies on the disks.
     TearDown(TearDown),
     /// Writes a disk's table and makes the file systems on it.
@@ -114,6 +117,8 @@ impl Step {
     /// The same as commands.
     pub(super) fn calls(&self) -> Vec<Cmd> {
         match &self.action {
+            // It reads and writes in this process.
+            Action::SaveMetadata(_) => Vec::new(),
             Action::TearDown(down) => down.commands(),
             Action::BringUp(up) => up.commands(),
             Action::ChangeGroup(group) => group.commands(),
@@ -143,6 +148,27 @@ impl Step {
             Action::MakeFs(fs) => vec![fs.device.clone()],
             Action::WriteImage(image) => vec![image.device()],
             _ => Vec::new(),
+        }
+    }
+
+    /// The devices over whose data it writes; `scheme` is the layout's.
+    pub fn overwrites(&self, scheme: &PartitionScheme) -> Vec<String> {
+        match &self.action {
+            Action::MakeArray(MakeArray { array }) => {
+                array.members.iter().chain(&array.spares).cloned().collect()
+            }
+            Action::MakeGroup(group) => group.members.clone(),
+            Action::ChangeGroup(group) => group.members.clone(),
+            // Its core image goes where there is no file system.
+            Action::InstallBoot(_) => scheme
+                .parteds
+                .iter()
+                .flat_map(|parted| {
+                    parted.partitions.iter().filter(|partition| partition.is_bios_boot(parted.label))
+                })
+                .map(|partition| partition.name.clone())
+                .collect(),
+            _ => self.written(),
         }
     }
 

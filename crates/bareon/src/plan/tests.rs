@@ -35,6 +35,7 @@ pub(super) fn options() -> Options {
         audit_boot: OnError::Fail,
         fix_udev_net_rules: true,
         udev_rules_dir: "/etc/udev/rules.d".into(),
+        backup_dir: None,
         skip_md_containers: true,
     }
 }

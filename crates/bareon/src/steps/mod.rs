@@ -1,5 +1,6 @@
 //! What each step of a plan does.
 
+pub mod backup;
 pub mod bootloader;
 pub mod configdrive;
 pub mod copyimage;
