@@ -46,6 +46,7 @@ pub(super) fn plan(deployment: &Deployment, machine: &Machine, skip_md_container
 fn of(scheme: &PartitionScheme, origins: &Origins, machine: &Machine, skip_md_containers: bool) -> Planned {
     let view = View::new(scheme, origins, machine);
     let mut refusals = view.beyond();
+    refusals.extend(view.taken_names());
     if skip_md_containers {
         refusals.extend(view.containers());
     }

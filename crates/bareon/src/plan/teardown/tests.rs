@@ -272,3 +272,23 @@ fn a_mount_blocks_and_what_is_taken_down_does_not() {
         assert_eq!(blocks(&used(holder.clone()), &machine), expected, "{holder:?}");
     }
 }
+
+#[test]
+fn a_name_that_something_of_another_disk_has_is_refused_while_that_is_active() {
+    let refused = |active: bool, disk: &str| {
+        let groups = vec![group("os", "u-1", &[disk], active)];
+        let machine = machine(vec![array("/dev/md0", "raid1", &["/dev/sdc2"])], groups);
+        let scheme = serde_json::from_value(serde_json::json!({
+            "parteds": [{"name": "/dev/sda", "label": "gpt"}, {"name": "/dev/sdc", "label": "gpt"}],
+            "vgs": [{"name": "os", "pvnames": ["/dev/sda1"]}],
+        }));
+        planned(&scheme.unwrap(), &machine, true).refusals
+    };
+    let [refusal] = &refused(true, "/dev/sdd1")[..] else { panic!("not refused once") };
+    assert_eq!(
+        refusal.mistake.to_string(),
+        "/partition_scheme/vgs/0: \"os\": the volume group os on /dev/sdd1 has this name, and is active; `lvm \
+         vgchange --activate n --select vg_uuid=u-1` leaves it as it is, unused; or give ours another name"
+    );
+    assert!(refused(false, "/dev/sdd1").is_empty() && refused(true, "/dev/sda2").is_empty());
+}
