@@ -90,11 +90,6 @@ impl Machine {
         let stacked =
             looker.stacked(&machine.stack, &machine.contents, |device| machine.disks_below(device))?;
         machine.contents.extend(stacked);
-        // Disk by disk, as in a record: what is planned is the same, to its last command.
-        let devices = &machine.devices;
-        machine
-            .contents
-            .sort_by_key(|content| devices.iter().position(|device| device.device == content.disk));
         Ok(machine)
     }
 
@@ -233,7 +228,6 @@ pub fn look_at_stack(
         let report = lvm::parse_fullreport(&host.run(&lvm::fullreport())?.stdout)?;
         stack.groups = groups::groups(kernel, report);
     }
-    stack.sort();
     Ok(stack)
 }
 

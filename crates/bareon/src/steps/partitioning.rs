@@ -20,7 +20,10 @@ use bareon_host::{
     udevadm,
 };
 
-use crate::objects::partition::{is_mapped, partition_name};
+use crate::{
+    hardware::usage::Kernel,
+    objects::partition::{is_mapped, partition_name},
+};
 
 /// The waits between attempts to make the kernel forget a disk's partitions. It refuses while anybody
 /// has one of them open; those who only look, as blkid of a monitor does, are gone in a moment.
@@ -146,6 +149,10 @@ impl LayOutDisk {
         let patiently = |command: &Cmd| -> Result<(), LayOutError> {
             let mut pauses = pauses.iter();
             while let Err(error) = host.run(command) {
+                // wipefs has the kernel read the table anew when it removes one, where nobody has the disk open.
+                if command.tool() == Tool::Partx && is_forgotten(disk) {
+                    break;
+                }
                 thread::sleep(*pauses.next().ok_or(error)?);
             }
             Ok(())
@@ -193,6 +200,13 @@ impl LayOutDisk {
             }
         }
     }
+}
+
+/// Whether the kernel knows the disk and no partition of it.
+fn is_forgotten(disk: &str) -> bool {
+    let kernel = Kernel::default();
+    let name = kernel.name(disk);
+    kernel.class(&name).exists() && kernel.partitions(&name).is_empty()
 }
 
 /// The numbers as runs without gaps: first and last of each.

@@ -2,7 +2,9 @@
 //!
 //! A layout names disks; arrays and groups lie across them. What reaches onto a disk that is not named is refused with
 //! that disk's name: nothing is lost that was not named. What is kept, and what lies on kept devices, stays. Arrays and
-//! groups are told apart by device and UUID, never by name.
+//! groups are told apart by device and UUID, never by name. Only where something foreign that is up has the name of
+//! something that is made does the name matter: the kernel has each once. A group of other disks is made to sleep, which
+//! writes nothing to them; an array of other disks is not touched, and refused.
 
 mod node;
 mod refusals;
@@ -163,7 +165,8 @@ impl<'a> View<'a> {
             .filter(|content| !stays(content))
             .map(|content| content.device.clone())
             .collect();
-        let levels = self.levels();
+        let mut levels = self.levels();
+        levels.splice(0..0, self.namesakes());
         if levels.is_empty() && wiped.is_empty() {
             return None;
         }
@@ -171,6 +174,17 @@ impl<'a> View<'a> {
             self.nodes.iter().filter(|node| self.stays(**node)).filter_map(|node| node.holder()).collect();
         let disks = self.scheme.parteds.iter().map(|parted| parted.name.clone()).collect();
         Some(TearDown { disks, levels, wiped, stay })
+    }
+
+    /// The groups of other disks that are up and are called as one that is made: LVM makes none whose name's folder is
+    /// there. They come first, as one that is in use cannot be ended, and then nothing was written yet.
+    fn namesakes(&self) -> Option<Level> {
+        let made = |name: &str| self.scheme.vgs.iter().any(|vg| !vg.keep_data && vg.name == name);
+        let groups = self.machine.stack.groups.iter().filter(|group| {
+            made(&group.name) && Node::Group(group).is_up() && !self.is_touched(Node::Group(group))
+        });
+        let groups: Vec<_> = groups.map(|group| group.uuid.clone()).collect();
+        (!groups.is_empty()).then(|| Level { groups, ..Level::default() })
     }
 
     /// What is ended, level by level: first that on which nothing lies, then that which carried it.

@@ -71,32 +71,23 @@ impl<'a> View<'a> {
         self.refusal(device, &problem, "keep all of its devices, or none")
     }
 
-    /// Names of ours that something of other disks has now: neither mdadm nor LVM would make a second.
+    /// Arrays of other disks that have the node of an array that is made.
     pub(super) fn taken_names(&self) -> Vec<Refusal> {
-        let scheme = self.scheme;
-        let arrays = scheme.mds.iter().enumerate().map(|(i, md)| (format!("mds/{i}"), &md.name));
-        let groups = scheme.vgs.iter().enumerate().map(|(i, vg)| (format!("vgs/{i}"), &vg.name));
         let mut refusals = Vec::new();
-        for (path, name) in arrays.chain(groups) {
-            let has_it = |node: &&Node<'a>| match node {
-                Node::Array(array) => array.device.as_ref() == Some(name),
-                Node::Group(group) => &group.name == name,
+        for (i, md) in self.scheme.mds.iter().enumerate().filter(|(_, md)| !md.keep_data) {
+            let mut arrays = self.machine.stack.arrays.iter();
+            let Some(array) = arrays.find(|array| {
+                array.device.as_ref() == Some(&md.name)
+                    && !self.is_touched(Node::Array(array))
+                    && !self.stays(Node::Array(array))
+            }) else {
+                continue;
             };
-            let others = self.nodes.iter().filter(|node| node.is_up() && !self.is_touched(**node));
-            for node in others.filter(has_it) {
-                let stop = match node {
-                    Node::Array(_) => format!("mdadm --stop {name}"),
-                    Node::Group(group) => {
-                        format!("lvm vgchange --activate n --select vg_uuid={}", group.uuid)
-                    }
-                };
-                let problem =
-                    format!("{} on {} has this name, and is active", node.name(), node.below().join(", "));
-                let remedy = format!("`{stop}` leaves it as it is, unused; or give ours another name");
-                let place = self.origins.of(&format!("/partition_scheme/{path}"));
-                let mistake = Mistake::new(place, Some(&name.as_str().into()), problem, remedy);
-                refusals.push(Refusal { stage: Stage::Partition, mistake });
-            }
+            let problem = format!("{} is an array of {}, already", md.name, array.members.join(", "));
+            let remedy = format!("name the array differently, or stop the other: `mdadm --stop {}`", md.name);
+            let place = self.origins.of(&format!("/partition_scheme/mds/{i}"));
+            let mistake = Mistake::new(place, Some(&md.name.as_str().into()), problem, remedy);
+            refusals.push(Refusal { stage: Stage::Partition, mistake });
         }
         refusals
     }

@@ -163,6 +163,33 @@ fn other_disks_are_neither_touched_nor_in_the_way() {
 }
 
 #[test]
+fn a_name_that_others_have_is_freed_where_that_writes_nothing_and_refused_where_it_would() {
+    let scheme = serde_json::from_value(json!({
+        "parteds": [{"name": "/dev/sda", "label": "gpt"}],
+        "vgs": [{"name": "os", "pvnames": ["/dev/md0"]}],
+        "mds": [{"name": "/dev/md0", "level": "0", "devices": ["/dev/sda1", "/dev/sda2"]}],
+    }))
+    .unwrap();
+    let groups = |active: bool| {
+        let others = group("data", "another name", &["/dev/sdc2"], true);
+        vec![group("os", "ours", &["/dev/sda1"], true), group("os", "other", &["/dev/sdc1"], active), others]
+    };
+    let planned_with = |array: &str, members: &[&str], active: bool| {
+        planned(&scheme, &machine(vec![self::array(array, "raid1", members)], groups(active)), true)
+    };
+    let up = planned_with("/dev/md5", &["/dev/sdd1"], true);
+    let expected = [level(&[], &["other"], &[]), level(&[], &["ours"], &[])];
+    assert_eq!(up.step.unwrap().levels, expected);
+    assert!(up.refusals.is_empty());
+    let asleep = planned_with("/dev/md5", &["/dev/sdd1"], false);
+    assert_eq!(asleep.step.unwrap().levels, expected[1..]);
+    let taken = planned_with("/dev/md0", &["/dev/sdd1", "/dev/sdd2"], false);
+    let told = taken.refusals[0].mistake.to_string();
+    assert!(told.contains("/dev/sdd1, /dev/sdd2") && told.contains("mdadm --stop /dev/md0"), "{told}");
+    assert!(planned_with("/dev/md0", &["/dev/sda2"], false).refusals.is_empty());
+}
+
+#[test]
 fn what_reaches_onto_a_disk_that_is_not_named_is_refused_with_that_disk() {
     let machine = machine(
         vec![array("/dev/md0", "raid1", &["/dev/sda1", "/dev/sdc1"])],
@@ -271,24 +298,4 @@ fn a_mount_blocks_and_what_is_taken_down_does_not() {
     ] {
         assert_eq!(blocks(&used(holder.clone()), &machine), expected, "{holder:?}");
     }
-}
-
-#[test]
-fn a_name_that_something_of_another_disk_has_is_refused_while_that_is_active() {
-    let refused = |active: bool, disk: &str| {
-        let groups = vec![group("os", "u-1", &[disk], active)];
-        let machine = machine(vec![array("/dev/md0", "raid1", &["/dev/sdc2"])], groups);
-        let scheme = serde_json::from_value(serde_json::json!({
-            "parteds": [{"name": "/dev/sda", "label": "gpt"}, {"name": "/dev/sdc", "label": "gpt"}],
-            "vgs": [{"name": "os", "pvnames": ["/dev/sda1"]}],
-        }));
-        planned(&scheme.unwrap(), &machine, true).refusals
-    };
-    let [refusal] = &refused(true, "/dev/sdd1")[..] else { panic!("not refused once") };
-    assert_eq!(
-        refusal.mistake.to_string(),
-        "/partition_scheme/vgs/0: \"os\": the volume group os on /dev/sdd1 has this name, and is active; `lvm \
-         vgchange --activate n --select vg_uuid=u-1` leaves it as it is, unused; or give ours another name"
-    );
-    assert!(refused(false, "/dev/sdd1").is_empty() && refused(true, "/dev/sda2").is_empty());
 }
