@@ -6,7 +6,8 @@
 use serde_json::Value;
 
 /// The script for `scheme`, as `plan --json` and [`Scheme`](super::scheme::Scheme) have it, on disks that are empty; the
-/// file systems at the mount points `imaged` are not made. It runs with `set -e`; `$calls` counts the programs it started.
+/// file systems at the mount points `imaged` are not made. It runs with `set -e`; `$calls` counts the programs it started,
+/// and the function `mark`, which has to be there, is called with the name of each part that follows.
 pub fn script(scheme: &Value, imaged: &[&str]) -> String {
     let mut script = String::from(
         "set -e\ncalls=0\nrun() { calls=$((calls + 1)); \"$@\" >>/tmp/by-hand 2>&1; }\n\
@@ -17,6 +18,7 @@ pub fn script(scheme: &Value, imaged: &[&str]) -> String {
         script += &text;
         script.push('\n');
     };
+    line("mark tables".into());
     line("lookup 'lvs' 'vgs' 'pvs' 'mdadm --detail --scan'".into());
     for partition in partitions(scheme) {
         let (disk, begin, end) =
@@ -33,9 +35,11 @@ pub fn script(scheme: &Value, imaged: &[&str]) -> String {
             make_partition(disk, partition, &mut line);
         }
     }
+    line("mark arrays".into());
     for array in list(&scheme["mds"]) {
         make_array(array, &mut line);
     }
+    line("mark groups".into());
     for pv in list(&scheme["pvs"]) {
         line(format!(
             "lookup pvs; settle; run pvcreate -y --metadatacopies {} --metadatasize {}m {}",
@@ -58,12 +62,13 @@ pub fn script(scheme: &Value, imaged: &[&str]) -> String {
             lv["size"]
         ));
     }
+    line("mark file-systems".into());
     for fs in list(&scheme["fss"]) {
         if !imaged.contains(&text(&fs["mount"])) {
             line(make_file_system(fs));
         }
     }
-    line("settle".into());
+    line("settle; mark end".into());
     script
 }
 

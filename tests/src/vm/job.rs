@@ -3,7 +3,7 @@
 //! The script runs in `sh` with two functions of ours: `provision [ARGUMENT…]` runs the program on the document, with its
 //! log in `/out/log` and its report in `/out/report.json`, and `nothing_left` fails unless the target is unmounted and
 //! every process of the program has ended. `read_back NAME` keeps what lies on the disks in `/out/NAME`, for
-//! [`Found`](super::found::Found). Whatever lies in `/out` at the end comes back.
+//! [`Found`](super::found::Found), and `clean_disks` removes from all disks what makes them look used. Whatever lies in `/out` at the end comes back.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
 };
 
 /// A run of the slowest job may take this long before it counts as hanging.
-const LIMIT: Duration = Duration::from_mins(15);
+const LIMIT: Duration = Duration::from_mins(25);
 
 /// What every job's script starts with.
 const PRELUDE: &str = r#"
@@ -44,6 +44,16 @@ nothing_left() {
     losetup -ln -O BACK-FILE | grep -v root.squashfs && { echo "a loop device is left"; return 1; }
     return 0
 }
+clean_disks() {
+    lvm vgchange -qq -an
+    mdadm --stop --scan 2>/dev/null
+    udevadm settle
+    for node in $(lsblk -nrpo NAME,TYPE | sed -n 's/ part$//p') $(lsblk -dnrpo NAME,TYPE | sed -n 's/ disk$//p'); do
+        wipefs -qaf "$node"
+        partx -d "$node" 2>/dev/null
+    done
+    udevadm settle
+}
 read_back() {
     mkdir -p "/out/$1"
     udevadm settle
@@ -58,13 +68,12 @@ read_back() {
         md=${md%/md}
         md=${md##*/}
         mdadm --detail --export "/dev/$md" >"/out/$1/$md.mdadm"
-        mdadm --detail "/dev/$md" >"/out/$1/$md.detail"
     done
     lvm fullreport --reportformat json --units b --nosuffix --configreport vg --options vg_name,vg_extent_size,pv_count \
         --configreport pv --options pv_name,vg_name,pv_size,pv_mda_count,pv_mda_size \
         --configreport lv --options lv_name,vg_name,lv_size,lv_active \
         --configreport pvseg --options pvseg_start --configreport seg --options seg_start >"/out/$1/lvm.json"
-    for node in $(lsblk -nro PATH | sort -u); do blkid -p -o export "$node" && echo; done >"/out/$1/blkid"
+    for node in $(lsblk -nro PATH,TYPE | grep -vE ' (disk|loop)$' | cut -d' ' -f1 | sort -u); do blkid -p -o export "$node" && echo; done >"/out/$1/blkid"
     return 0
 }
 "#;

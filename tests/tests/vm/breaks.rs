@@ -4,9 +4,11 @@ use std::{path::Path, time::Duration};
 
 use bareon_tests::vm::{
     document::{self, partition},
+    found::Found,
     http::{Fault, Request},
     machine::{Bus, Firmware},
     process::{self, Result},
+    scheme::{BOOT, Part, Scheme},
 };
 use serde_json::Value;
 
@@ -14,10 +16,11 @@ use crate::case::{Case, ok};
 
 /// Starts the program, waits for a line of its log, sends a signal; then nothing may be left.
 const BREAK: &str = r#"
+arguments=
 # break_at LINE SIGNAL NAME
 break_at() {
     rm -f /out/log
-    bareon-provision --input-data-file /tmp/provision.json --log-file /out/log --report /out/$3.json --debug &
+    bareon-provision --input-data-file /tmp/provision.json --log-file /out/log --report /out/$3.json --debug $arguments &
     pid=$!
     until grep -qF -- "$1" /out/log 2>/dev/null; do
         kill -0 $pid || { echo "$3: ended before '$1'"; return 1; }
@@ -64,6 +67,68 @@ fn killed_in_each_stage_then_run_again() {
         assert_eq!(report["end"]["signal"], "SIGTERM", "{report}");
     }
     case.boot("boot").mounted("/", "ext4", "");
+}
+
+/// Mirrors, one of them below a group, and a group on plain partitions.
+fn stacked() -> Scheme {
+    let mut scheme = Scheme::default();
+    let parts = [BOOT[0], Part::new(60), Part::new(150), Part::new(100)];
+    let disks = ["/dev/vda", "/dev/vdb"].map(|disk| scheme.disk(disk, &parts));
+    let pair = |number: usize| [disks[0][number].as_str(), disks[1][number].as_str()];
+    scheme.md("/dev/md0", "1", "1.0", &pair(1), &[]);
+    scheme.md("/dev/md1", "1", "default", &pair(2), &[]);
+    scheme.group("os", &["/dev/md1"]);
+    let root = scheme.volume("os", "root", 100);
+    let srv = scheme.volume("os", "srv", 32);
+    scheme.group("data", &pair(3));
+    let data = scheme.volume("data", "data", 150);
+    scheme.fs("/dev/md0", "/boot", "ext2", "boot");
+    scheme.fs(&root, "/", "ext4", "");
+    scheme.fs(&srv, "/srv", "ext4", "srv");
+    scheme.fs(&data, "/srv/data", "ext4", "data");
+    scheme
+}
+
+#[test]
+#[ignore = "needs root and QEMU: contrib/test runs it"]
+fn killed_while_arrays_and_groups_are_made_then_run_again() {
+    let mut case = Case::bare(Firmware::Bios);
+    case.machine.assembles = true;
+    for serial in ["ONE", "TWO"] {
+        ok(case.machine.add_disk(Bus::Virtio, serial, 384));
+    }
+    case.add_bystander();
+    let scheme = stacked();
+    let document = document::simple(&scheme, &[("/", case.images.url("/none.img.gz"))], "");
+    let places = [
+        ("ran: sfdisk", "table"),
+        ("ran: partx --add", "partitions"),
+        ("ran: mdadm --create /dev/md0", "array"),
+        ("ran: mdadm --create /dev/md1", "second-array"),
+        ("ran: lvm pvcreate", "pv"),
+        ("ran: lvm vgcreate", "vg"),
+        ("ran: lvm lvcreate", "lv"),
+        ("ran: mkfs.ext4", "file-system"),
+        // On top of what the last one left whole.
+        ("ran: lvm vgchange", "group-taken-down"),
+        ("ran: wipefs", "wiped"),
+    ];
+    let breaks = places.map(|(line, name)| format!("break_at '{line}' KILL {name} || exit 1\n"));
+    let script = format!(
+        "{BREAK}
+        arguments='--data-driver nailgun_simple --http-max-retries 1 partition'
+        {}
+        provision $arguments && nothing_left && read_back found && ls /run/udev/rules.d >/out/rules",
+        breaks.concat()
+    );
+    let outcome = case.run("killed", &document, &script);
+    assert_eq!(outcome.status, 0, "{outcome}");
+    for (_, name) in places {
+        assert!(outcome.output.contains(&format!("{name}: ended with 137")), "{name}: {outcome}");
+    }
+    let found = ok(Found::read(&outcome.dir.join("found")));
+    assert_eq!(found.differences(&scheme.value(), &["/"]), Vec::<String>::new(), "{outcome}");
+    assert_eq!(outcome.file("rules"), "", "udev is still held off");
 }
 
 /// Makes `small.img.gz`, a file system that does not compress, and metadata beside it, in `dir`. The metadata have the

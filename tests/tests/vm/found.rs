@@ -40,7 +40,7 @@ fn what_is_made_by_hand_is_read_back() {
     }
     let scheme = scheme().value();
     let script = format!(
-        "({}); status=$?; cat /tmp/by-hand; read_back made; exit $status",
+        "mark() {{ :; }}; ({}); status=$?; cat /tmp/by-hand; read_back made; exit $status",
         by_hand::script(&scheme, &["/"])
     );
     let outcome = case.run("by-hand", &json!({}), &script);
