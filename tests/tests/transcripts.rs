@@ -130,3 +130,28 @@ fn the_examples_are_not_refused() {
         assert!(refusals.is_empty(), "{name}:\n{}", refusals.join("\n"));
     }
 }
+
+/// The commands that a run starts beside those in its plan, over all disks: two to see the disks, two to see the stack on
+/// them, one to keep udev from assembling, and one for each image, to see what it holds.
+fn beside(plan: &Plan) -> usize {
+    5 + plan.deployment.image_scheme.len()
+}
+
+/// Starting a program is what a ramdisk spends its time with, so the number is part of the contract.
+#[test]
+fn few_processes_are_started() {
+    for (name, stages, disks, limit) in [
+        ("raid-root-over-leftovers", &Stage::ALL[..], 2, 40),
+        ("twenty-four-disks", &[Stage::Partition][..], 24, 24 * 5),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("transcripts/{name}.json"));
+        let case = serde_json::from_str(&fs::read_to_string(path).expect("a case")).expect("JSON");
+        let plan = plan(&case).expect("a plan");
+        assert_eq!(plan.deployment.partition_scheme.parteds.len(), disks);
+        let beside = beside(&plan);
+        let plan = plan.only(stages);
+        let shown: usize = plan.steps.iter().map(|step| step.commands().len()).sum();
+        assert!(shown > disks * 3, "{name}: a plan of {shown} commands is none for {disks} disks");
+        assert!(shown + beside <= limit, "{name}: {shown} commands and {beside} beside them, not {limit}");
+    }
+}

@@ -271,7 +271,7 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
         Action::BringUp(up) => up.run(host, &Kernel::default())?,
         Action::ChangeGroup(group) => group.run(host)?,
         Action::LayOut(disk) => disk.run(host)?,
-        Action::MakeArray(array) => array.run(host)?,
+        Action::MakeArrays(arrays) => arrays.run(host)?,
         Action::MakeGroup(group) => group.run(host)?,
         Action::MakeFs(fs) => {
             host.run(&fs.command())?;
@@ -375,7 +375,9 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
         Action::BringUp(_) => "nothing was written to the disks".to_owned(),
         Action::ChangeGroup(group) => format!("the volume group {} may lack some of its volumes", group.name),
         Action::LayOut(disk) => format!("{} may hold a part of its new layout", disk.table.disk),
-        Action::MakeArray(array) => format!("{} may be there without anything on it", array.array.device),
+        Action::MakeArrays(arrays) => {
+            format!("{} may be there without anything on it", arrays.devices().join(", "))
+        }
         Action::MakeGroup(group) => format!("the volume group {} may lack some of its volumes", group.name),
         Action::MakeFs(fs) => format!("{} holds no file system that can be used", fs.device),
         Action::WriteImage(image) => {

@@ -18,7 +18,7 @@ use crate::{
         partitioning::{self, LayOutDisk, MakeFs},
         place::Ground,
         teardown::TearDown,
-        volumes::{MakeArray, MakeGroup},
+        volumes::{MakeArrays, MakeGroup},
     },
 };
 
@@ -46,8 +46,8 @@ pub enum Action {
     TearDown(TearDown),
     /// Writes a disk's table and makes the file systems on it.
     LayOut(LayOutDisk),
-    /// Makes an array.
-    MakeArray(MakeArray),
+    /// Makes arrays.
+    MakeArrays(MakeArrays),
     /// Makes a volume group and its volumes.
     MakeGroup(MakeGroup),
     /// Makes a file system on an array or a volume.
@@ -123,7 +123,7 @@ impl Step {
             Action::BringUp(up) => up.commands(),
             Action::ChangeGroup(group) => group.commands(),
             Action::LayOut(disk) => disk.commands(),
-            Action::MakeArray(array) => array.commands(),
+            Action::MakeArrays(arrays) => arrays.commands(),
             Action::MakeGroup(group) => group.commands(),
             Action::MakeFs(fs) => vec![fs.command()],
             Action::Settle => vec![partitioning::settle()],
@@ -154,8 +154,8 @@ impl Step {
     /// The devices over whose data it writes; `scheme` is the layout's.
     pub fn overwrites(&self, scheme: &PartitionScheme) -> Vec<String> {
         match &self.action {
-            Action::MakeArray(MakeArray { array }) => {
-                array.members.iter().chain(&array.spares).cloned().collect()
+            Action::MakeArrays(MakeArrays { arrays }) => {
+                arrays.iter().flat_map(|array| array.members.iter().chain(&array.spares)).cloned().collect()
             }
             Action::MakeGroup(group) => group.members.clone(),
             Action::ChangeGroup(group) => group.members.clone(),

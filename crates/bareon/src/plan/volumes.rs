@@ -19,7 +19,7 @@ use crate::{
     },
     steps::{
         partitioning::MakeFs,
-        volumes::{EXTENT_MIB, MakeArray, MakeGroup, Volume},
+        volumes::{EXTENT_MIB, MakeArrays, MakeGroup, Volume},
     },
 };
 
@@ -46,6 +46,20 @@ pub(super) struct Order<'a> {
 }
 
 impl<'a> Built<'a> {
+    fn array(self) -> Option<&'a MultipleDevice> {
+        match self {
+            Self::Array(md) => Some(md),
+            Self::Group(_) => None,
+        }
+    }
+
+    fn group(self) -> Option<&'a VolumeGroup> {
+        match self {
+            Self::Group(vg) => Some(vg),
+            Self::Array(_) => None,
+        }
+    }
+
     /// The devices that it is built on.
     pub fn needs(self) -> Vec<&'a str> {
         match self {
@@ -134,26 +148,20 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, kept: &Kept) -> 
     let order = order(scheme);
     let step = |what: String, action| Step { stage: Stage::Partition, what, action };
     let mut steps = Vec::new();
-    for built in &order.built {
-        match built {
-            Built::Array(md) if kept.device(&md.name) => {}
-            Built::Group(vg) if kept.group(&vg.name) => {
+    for built in order.built.chunk_by(|one, next| at_once(*one, *next)) {
+        let made = |built: &&Built<'_>| !built.array().is_some_and(|md| kept.device(&md.name));
+        let made: Vec<_> = built.iter().filter(made).copied().collect();
+        steps.extend(arrays(&made).map(|(what, arrays)| step(what, Action::MakeArrays(arrays))));
+        for vg in made.iter().filter_map(|built| built.group()) {
+            if kept.group(&vg.name) {
                 steps.extend(keep::group::step(scheme, vg, machine, kept));
+                continue;
             }
-            Built::Array(md) => {
-                let Some(level) = md.level() else { continue };
-                let what =
-                    format!("make the array {} ({} of {})", md.name, level.name(), md.devices.join(", "));
-                steps.push(step(what, Action::MakeArray(MakeArray { array: create(md, level) })));
-            }
-            Built::Group(vg) => {
-                let Some(group) = group(scheme, vg, &order.sizes) else { continue };
-                let names: Vec<_> = group.volumes.iter().map(|volume| volume.name.as_str()).collect();
-                let volumes = if names.is_empty() { "no volumes".into() } else { names.join(", ") };
-                let what =
-                    format!("make the volume group {} on {}: {volumes}", vg.name, vg.pvnames.join(", "));
-                steps.push(step(what, Action::MakeGroup(group)));
-            }
+            let Some(group) = group(scheme, vg, &order.sizes) else { continue };
+            let names: Vec<_> = group.volumes.iter().map(|volume| volume.name.as_str()).collect();
+            let volumes = if names.is_empty() { "no volumes".into() } else { names.join(", ") };
+            let what = format!("make the volume group {} on {}: {volumes}", vg.name, vg.pvnames.join(", "));
+            steps.push(step(what, Action::MakeGroup(group)));
         }
     }
     steps.extend(file_systems(deployment, kept).map(|fs| {
@@ -175,6 +183,31 @@ fn file_systems(deployment: &Deployment, kept: &Kept) -> impl Iterator<Item = Ma
         .iter()
         .filter(move |fs| built(&fs.device) && !imaged(&fs.device) && !kept.data(&fs.device))
         .filter_map(layout::make_fs)
+}
+
+/// Whether both are arrays, made in one step: not where one is built on another array.
+fn at_once(one: Built<'_>, next: Built<'_>) -> bool {
+    let plain = |built: Built<'_>| {
+        built.group().is_none() && !built.needs().iter().any(|device| device.starts_with("/dev/md"))
+    };
+    plain(one) && plain(next)
+}
+
+/// The arrays among `built`, and what making them is called.
+fn arrays(built: &[Built<'_>]) -> Option<(String, MakeArrays)> {
+    let mut parts = Vec::new();
+    let mut arrays = Vec::new();
+    for built in built {
+        if let Some(md) = built.array()
+            && let Some(level) = md.level()
+        {
+            parts.push(format!("{} ({} of {})", md.name, level.name(), md.devices.join(", ")));
+            arrays.push(create(md, level));
+        }
+    }
+    let what =
+        format!("make {} {}", if arrays.len() == 1 { "the array" } else { "the arrays" }, parts.join(", "));
+    (!arrays.is_empty()).then_some((what, MakeArrays { arrays }))
 }
 
 fn create(md: &MultipleDevice, level: Level) -> Create {

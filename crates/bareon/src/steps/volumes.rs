@@ -1,6 +1,6 @@
 //! Arrays, and volume groups with their volumes: what is built on partitions.
 //!
-//! Each step makes one array or one group, from devices that were made before it: partitions, or other arrays and
+//! Each step makes arrays or one group, from devices that were made before it: partitions, or other arrays and
 //! volumes. Sizes were fitted when the plan was made, so that no `lvcreate` can fail for want of room after others
 //! have succeeded.
 //!
@@ -20,11 +20,11 @@ use bareon_host::{
 /// The size of an extent, in MiB: LVM's own choice.
 pub const EXTENT_MIB: u64 = 4;
 
-/// An array that is made.
+/// Arrays that are made, none of which is built on another of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MakeArray {
-    /// The array.
-    pub array: Create,
+pub struct MakeArrays {
+    /// The arrays.
+    pub arrays: Vec<Create>,
 }
 
 /// A volume group that is made, with its volumes.
@@ -67,22 +67,31 @@ pub enum VolumesError {
     },
 }
 
-impl MakeArray {
+impl MakeArrays {
     /// What is run, in this order.
     pub fn commands(&self) -> Vec<Cmd> {
-        vec![mdadm::create(&self.array), wipefs::all(std::slice::from_ref(&self.array.device))]
+        self.arrays.iter().map(mdadm::create).chain([self.wipe()]).collect()
     }
 
-    /// Makes the array.
+    /// The nodes of the arrays.
+    pub fn devices(&self) -> Vec<String> {
+        self.arrays.iter().map(|array| array.device.clone()).collect()
+    }
+
+    fn wipe(&self) -> Cmd {
+        wipefs::all(&self.devices())
+    }
+
+    /// Makes the arrays.
     ///
     /// # Errors
-    /// When a command fails, or the array does not appear.
+    /// When a command fails, or an array does not appear.
     pub fn run(&self, host: &dyn Runner) -> Result<(), VolumesError> {
-        let [create, wipe] =
-            [mdadm::create(&self.array), wipefs::all(std::slice::from_ref(&self.array.device))];
-        host.run(&create)?;
-        there(&self.array.device)?;
-        host.run(&wipe)?;
+        for array in &self.arrays {
+            host.run(&mdadm::create(array))?;
+            there(&array.device)?;
+        }
+        host.run(&self.wipe())?;
         Ok(())
     }
 }
@@ -137,7 +146,7 @@ mod tests {
             bitmap: Some(true),
             assume_clean: true,
         };
-        let step = MakeArray { array };
+        let step = MakeArrays { arrays: vec![array] };
         let missing = step.run(&answering(&step.commands()[..1])).unwrap_err().to_string();
         assert!(missing.starts_with(&format!("{device} did not appear")), "{missing}");
         fs::write(&device, "").unwrap();
