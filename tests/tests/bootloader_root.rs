@@ -15,7 +15,7 @@ use bareon::audit::{self, Check, Finding, Scope, Severity};
 use bareon::hardware::usage::Kernel;
 use bareon::steps::bootloader::{
     self, Boot, BootDisk, BootError, BootOrder, Family, Firmware, InFstab, Mount, Storage, defaults,
-    initramfs,
+    initramfs, legacy::Kernels,
 };
 use bareon_host::{System, mount};
 
@@ -65,25 +65,31 @@ fn debian() -> PathBuf {
 struct Disk {
     dir: tempfile::TempDir,
     name: String,
+    /// The number of the partition with the system.
+    number: u32,
 }
 
 impl Disk {
     fn with_debian(tar: &Path) -> Self {
+        let table = "label: gpt\\nsize=24M,type=21686148-6449-6E6F-744E-656564454649\\ntype=linux\\n";
+        Self::laid_out(tar, (table, 2, "mkfs.ext4 -q"))
+    }
+
+    /// With that table, the system in the partition of that number, made by that command.
+    fn laid_out(tar: &Path, (table, number, mkfs): (&str, u32, &str)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("disk");
         let image = file.display();
         sh(&format!("truncate -s 2G {image}"));
-        sh(&format!(
-            "printf 'label: gpt\\nsize=24M,type=21686148-6449-6E6F-744E-656564454649\\ntype=linux\\n' | sfdisk -q {image}"
-        ));
+        sh(&format!("printf '{table}' | sfdisk -q {image}"));
         let name = sh(&format!("losetup -f --show {image}"));
-        let disk = Self { dir, name };
+        let disk = Self { dir, name, number };
         // Not every kernel reads the table by itself, and nodes of the file before may still be there.
         sh(&format!("partx -u {}", disk.name));
         let mounted = disk.dir.path().join("fill");
         fs::create_dir(&mounted).expect("a directory");
         sh(&format!(
-            "mkfs.ext4 -q {0} && mount {0} {1} && tar -xf {2} -C {1} --numeric-owner && umount {1}",
+            "{mkfs} {0} && mount {0} {1} && tar -xf {2} -C {1} --numeric-owner && umount {1}",
             disk.root(),
             mounted.display(),
             tar.display()
@@ -92,7 +98,7 @@ impl Disk {
     }
 
     fn root(&self) -> String {
-        format!("{}p2", self.name)
+        format!("{}p{}", self.name, self.number)
     }
 
     fn uuid(&self) -> String {
@@ -126,6 +132,7 @@ impl Disk {
             efivars: false,
             kernel_params: params.into(),
             grub_version: 2,
+            kernels: Kernels::default(),
             grub_timeout: 3,
             fix_udev_net_rules: true,
             udev_rules: vec![("52:54:00:12:34:56".into(), "lan0".into())],
@@ -333,4 +340,55 @@ impl Drop for Blank {
     fn drop(&mut self) {
         let _ = Command::new("losetup").args(["-d", &self.0]).output();
     }
+}
+
+/// The packages of GRUB legacy: it is a program of 32 bits.
+fn grub_legacy() -> Option<PathBuf> {
+    let dir = debian().with_file_name("grub-legacy");
+    let line =
+        format!("mkdir -p {0}; cd {0}; ls *.deb || apt-get download grub-legacy libc6-i386", dir.display());
+    let fetched =
+        Command::new("sh").args(["-ec", &line]).output().is_ok_and(|output| output.status.success());
+    fetched.then_some(dir)
+}
+
+#[test]
+fn grub_legacy_is_installed_where_the_image_brings_no_other() {
+    if let Some(what) = missing() {
+        eprintln!("SKIPPED: no {what} here");
+        return;
+    }
+    let Some(packages) = grub_legacy() else {
+        eprintln!("SKIPPED: grub-legacy and libc6-i386 cannot be fetched here");
+        return;
+    };
+    mount::private_namespace().expect("mounts of our own");
+    // What the GRUB of Debian's package reads.
+    let layout = ("label: dos\\nstart=2048,type=83,bootable\\n", 1, "mkfs.ext2 -q -I 128");
+    let disk = Disk::laid_out(&debian(), layout);
+    disk.inside(&format!(
+        "rm -rf usr/sbin/grub-* usr/bin/grub-* usr/lib/grub boot/grub; \
+         for deb in {}/*.deb; do dpkg-deb --fsys-tarfile $deb | tar -xf - --keep-directory-symlink; done",
+        packages.display()
+    ));
+    let boot = disk.boot("console=ttyS0,115200 panic=-1");
+    let scope = Scope { disks: [disk.name.clone()].into() };
+    let (report, found) =
+        bootloader::run_then(&System::default(), &boot, &Kernel::default(), |root, esps| {
+            audit::after(&System::default(), &boot, &scope, root, esps)
+        })
+        .expect("a boot loader");
+    assert_eq!(report.installed, std::slice::from_ref(&disk.name));
+    let mut found = found.expect("an audit");
+    found.retain(|finding| finding.check != Check::Console);
+    assert_eq!(found, []);
+    assert!(!Path::new("/run/bareon-grub").exists());
+    let conf = disk.inside("cat boot/grub/menu.lst");
+    assert!(conf.contains("root (hd0,0)\n\tkernel /boot/vmlinuz-") && conf.contains(&disk.uuid()), "{conf}");
+    sh(&format!("e2fsck -fn {}", disk.root()));
+    if let Ok(kept) = std::env::var("BAREON_KEEP_DISK") {
+        sh(&format!("cp --sparse=always {} {kept}", disk.dir.path().join("disk").display()));
+    }
+    sh(&format!("dd if=/dev/zero of={} bs=440 count=1", disk.name));
+    assert!(audited(&boot).iter().any(|finding| finding.check == Check::BootCode));
 }

@@ -28,7 +28,42 @@ pub fn install_efi(root: &Path, program: &str, esp: &str, id: Option<&str>) -> C
     }
 }
 
+/// Has the shell of GRUB legacy install itself for a BIOS onto `disk`, the first disk to it, from the partition
+/// `number` of that disk (1 is the first, which it calls 0).
+///
+/// Its status is always 0; [`legacy_error`] tells whether it failed.
+pub fn legacy_setup(root: &Path, disk: &str, number: u32) -> Cmd {
+    let script = format!("device (hd0) {disk}\nroot (hd0,{})\nsetup (hd0)\nquit\n", number.saturating_sub(1));
+    Cmd::inside(root, "grub").args(["--batch", "--no-floppy", "--device-map=/dev/null"]).stdin(script)
+}
+
+/// The first error that the shell of GRUB legacy printed: `Error 22: No such partition`.
+pub fn legacy_error(printed: &str) -> Option<String> {
+    let is_error = |line: &&str| {
+        line.strip_prefix("Error ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    printed.lines().map(str::trim).find(is_error).map(ToOwned::to_owned)
+}
+
 /// Writes GRUB's configuration to `file` within `root`.
 pub fn mkconfig(root: &Path, program: &str, file: &str) -> Cmd {
     Cmd::inside(root, program).args(["-o", file])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_grub_legacy_is_found_in_what_it_prints() {
+        let good = " Checking if \"/boot/grub/stage1\" exists... yes\n Running \"install /boot/grub/stage1 (hd0) (hd0)1+19 p \
+                    (hd0,0)/boot/grub/stage2 /boot/grub/menu.lst\"... succeeded\nDone.\ngrub> quit\n";
+        assert_eq!(legacy_error(good), None);
+        let bad = "grub> root (hd0,1)\n\nError 22: No such partition\ngrub> setup (hd0)\n\nError 12: Invalid device requested\n";
+        assert_eq!(legacy_error(bad).as_deref(), Some("Error 22: No such partition"));
+        let line = legacy_setup(Path::new("/t"), "/run/x/hd0", 3).to_string();
+        assert!(line.ends_with(
+            "--device-map=/dev/null <<'END'\ndevice (hd0) /run/x/hd0\nroot (hd0,2)\nsetup (hd0)\nquit\nEND"
+        ));
+    }
 }

@@ -1,10 +1,10 @@
 //! What lies on the block devices of the machine, by one look of blkid(8), and whose disks they are on.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use bareon_host::blkid::Tagged;
 
-use crate::hardware::usage::{Kernel, kernel_name};
+use crate::hardware::usage::Kernel;
 
 /// Stacked devices are a few deep; a loop in sysfs would be the kernel's fault, not ours to follow.
 const DEPTH: u32 = 16;
@@ -80,10 +80,12 @@ impl Device {
 impl Devices {
     /// Says of each device whether it lies on `disks` alone.
     pub fn new(tagged: Vec<Tagged>, disks: &BTreeSet<String>, kernel: &Kernel) -> Self {
-        let named: BTreeSet<_> = disks.iter().map(|disk| kernel_of(disk, kernel)).collect();
-        let devices = tagged.into_iter().map(|tagged| {
-            let ours = covered(&kernel_of(&tagged.device, kernel), &named, kernel, 0);
-            Device { tagged, ours }
+        let named: BTreeSet<_> = disks.iter().map(|disk| kernel.name(disk)).collect();
+        let devices = tagged.into_iter().filter_map(|tagged| {
+            let name = kernel.name(&tagged.device);
+            // A disk with several paths is there once.
+            let path = kernel.path_to(&name).is_some();
+            (!path).then(|| Device { tagged, ours: covered(&name, &named, kernel, 0) })
         });
         Self(devices.collect())
     }
@@ -141,16 +143,6 @@ fn same_node(a: &str, b: &str) -> bool {
     real(a).is_some_and(|path| real(b) == Some(path))
 }
 
-/// The kernel's name of a node; of one of the device mapper by its links, or by what the kernel calls it.
-fn kernel_of(device: &str, kernel: &Kernel) -> String {
-    let Some(mapped) = device.strip_prefix("/dev/mapper/") else { return kernel_name(device) };
-    let classes = kernel.sys.join("class/block");
-    let is_it = |name: &String| {
-        fs::read_to_string(classes.join(name).join("dm/name")).is_ok_and(|text| text.trim() == mapped)
-    };
-    names(&classes).into_iter().find(is_it).unwrap_or_else(|| kernel_name(device))
-}
-
 /// Whether the device with that kernel name is one of the `named` disks, or lies on them alone.
 fn covered(name: &str, named: &BTreeSet<String>, kernel: &Kernel, depth: u32) -> bool {
     if named.contains(name) {
@@ -159,22 +151,8 @@ fn covered(name: &str, named: &BTreeSet<String>, kernel: &Kernel, depth: u32) ->
     if depth > DEPTH {
         return false;
     }
-    let dir = kernel.sys.join("class/block").join(name);
-    if dir.join("partition").exists() {
-        let disk = fs::canonicalize(&dir).ok().and_then(|path| parent_name(&path));
-        return disk.is_some_and(|disk| covered(&disk, named, kernel, depth + 1));
-    }
-    let below = names(&dir.join("slaves"));
+    let below = kernel.below(name);
     !below.is_empty() && below.iter().all(|name| covered(name, named, kernel, depth + 1))
-}
-
-fn parent_name(path: &Path) -> Option<String> {
-    Some(path.parent()?.file_name()?.to_str()?.to_owned())
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
 #[cfg(test)]

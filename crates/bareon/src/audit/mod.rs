@@ -32,7 +32,7 @@ pub mod table;
 
 mod look;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 

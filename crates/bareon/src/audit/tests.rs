@@ -10,6 +10,7 @@ use super::{
 };
 use crate::steps::bootloader::{
     Boot, BootDisk, BootOrder, Esp, EspFiles, Firmware, InFstab, Mount, Storage, inroot::Root,
+    legacy::Kernels,
 };
 
 /// The UUID of the root file system, on `/dev/vda2`.
@@ -122,6 +123,7 @@ fn blank() -> Boot {
         efivars: false,
         kernel_params: String::new(),
         grub_version: 2,
+        kernels: Kernels::default(),
         grub_timeout: 5,
         fix_udev_net_rules: false,
         udev_rules: Vec::new(),

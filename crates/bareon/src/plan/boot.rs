@@ -7,7 +7,7 @@ use crate::{
     hardware::Machine,
     objects::partition::{FileSystem, Partition},
     steps::{
-        bootloader::{Boot, BootDisk, Esp, Family, Firmware, InFstab, Mount, Swap},
+        bootloader::{Boot, BootDisk, Esp, Family, Firmware, InFstab, Mount, Swap, legacy::Kernels},
         keep::BringUp,
         place::Ground,
     },
@@ -68,6 +68,12 @@ pub(super) fn install(
         kernel_params: deployment.grub.kernel_params.split_whitespace().collect::<Vec<_>>().join(" "),
         // A version that the profile's name alone speaks for is not the image's word.
         grub_version: deployment.grub.version.filter(|_| !deployment.grub_guessed).unwrap_or(2),
+        kernels: Kernels {
+            kernel_regexp: deployment.grub.kernel_regexp.clone(),
+            initrd_regexp: deployment.grub.initrd_regexp.clone(),
+            kernel: deployment.grub.kernel_name.clone(),
+            initrd: deployment.grub.initrd_name.clone(),
+        },
         grub_timeout: options.grub_timeout,
         fix_udev_net_rules: options.fix_udev_net_rules,
         udev_rules: deployment.host.nics.iter().map(|nic| (nic.mac.clone(), nic.name.clone())).collect(),

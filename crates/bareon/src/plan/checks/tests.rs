@@ -115,6 +115,7 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
             again.partitions.clear();
             d.partition_scheme.parteds.push(again);
         }),
+        at!("/profile", "", BOOT, |d| (d.grub.version, d.grub_guessed) = (Some(1), false)),
         at!("/partitioning/parteds/2", "", WRITING, |d| {
             let mut unknown = d.partition_scheme.parteds[1].clone();
             (unknown.name, unknown.partitions) = ("/dev/sdz".into(), Vec::new());
@@ -154,7 +155,6 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
         at!(IMAGE, "/size", &[Stage::Partition, Stage::CopyImage], |d| {
             d.image_scheme[0].size = Some((575 << 20) + 1);
         }),
-        at!("/profile", "", BOOT, |d| (d.grub.version, d.grub_guessed) = (Some(1), false)),
         at!("/partitioning", "/fss", BOOT, |d| fs(d, 0).mount = Some("/srv".into())),
         at!("/partitioning", "/parteds", BOOT, |d| d.partition_scheme.parteds[0].install_bootloader = false),
         at!(DISK, "", BOTH, |d| {
@@ -337,5 +337,31 @@ fn the_end_of_the_disk_is_the_tables() {
         machine.devices[1].size = Some((999 << 20) + odd * sector);
         machine.devices[1].bspec.insert("ss".into(), json!(sector.to_string()));
         assert_eq!(refused(&good(), &machine).is_empty(), fits, "{odd} sectors of {sector}");
+    }
+}
+
+#[test]
+fn grub_legacy_reads_boot_from_a_mirror_with_its_superblock_at_the_end_only() {
+    let told = |level: &str, metadata: &str, device: &str| {
+        let mut deployment = stacked();
+        (deployment.grub.version, deployment.grub_guessed) = (Some(1), false);
+        let scheme = &mut deployment.partition_scheme;
+        (scheme.mds[0].level, scheme.mds[0].metadata) = (level.into(), metadata.into());
+        (scheme.fss[1].device, scheme.fss[1].mount) = (device.into(), Some("/boot".into()));
+        let checks = refusals(&deployment, &machine(), Firmware::Bios);
+        let told = checks.iter().map(|refusal| refusal.mistake.to_string());
+        told.filter(|told| told.contains("GRUB legacy")).collect::<std::collections::BTreeSet<_>>()
+    };
+    for (level, metadata, device, problem) in [
+        ("1", "0.90", "/dev/md0", None),
+        ("1", "1.0", "/dev/md0", None),
+        ("1", "1.2", "/dev/md0", Some("/partitioning/mds/0/metadata: ")),
+        ("1", "default", "/dev/md0", Some("/partitioning/mds/0/metadata: ")),
+        ("0", "1.0", "/dev/md0", Some("/partitioning/mds/0/level: ")),
+        ("1", "1.2", "/dev/mapper/os-data", Some("/partitioning/fss/1/device: ")),
+    ] {
+        let told = told(level, metadata, device);
+        assert_eq!(told.len(), usize::from(problem.is_some()), "{level} {metadata}: {told:?}");
+        assert!(told.iter().all(|told| problem.is_some_and(|problem| told.starts_with(problem))), "{told:?}");
     }
 }

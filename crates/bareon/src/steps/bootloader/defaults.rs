@@ -67,9 +67,9 @@ pub fn settings(params: &str, timeout: u32, own: &Own) -> Vec<(&'static str, Str
         let rest: Vec<_> = own.cmdline_default.split_whitespace().filter(|word| !is_console(word)).collect();
         settings.push(("GRUB_CMDLINE_LINUX_DEFAULT", rest.join(" ")));
     }
-    if let Some(serial) = params.iter().rev().find_map(|word| Serial::parse(word)) {
+    if let Some(serial) = serial(&params.join(" ")) {
         settings.push(("GRUB_TERMINAL", "console serial".into()));
-        settings.push(("GRUB_SERIAL_COMMAND", serial.command()));
+        settings.push(("GRUB_SERIAL_COMMAND", serial));
     }
     settings.extend([
         ("GRUB_TIMEOUT", timeout.to_string()),
@@ -132,6 +132,11 @@ pub fn for_grub(params: &str) -> String {
         text.push(c);
     }
     text
+}
+
+/// GRUB's command for the last serial line among the kernel's parameters; the same in both of its versions.
+pub fn serial(params: &str) -> Option<String> {
+    params.split_whitespace().rev().find_map(Serial::parse).map(|serial| serial.command())
 }
 
 /// A serial line as the kernel's `console=` names it; see `admin-guide/serial-console` of the kernel.

@@ -23,9 +23,42 @@ pub enum BootError {
         #[source]
         source: io::Error,
     },
-    /// No boot loader of this version is installed.
-    #[error("GRUB legacy (version {0}) is not supported: use an image with GRUB 2")]
-    Version(u8),
+    /// GRUB legacy is for a BIOS only.
+    #[error(
+        "the image brings GRUB legacy, which does not boot by UEFI: set firmware=bios, or use an image with GRUB 2"
+    )]
+    LegacyUefi,
+    /// GRUB legacy cannot read `/boot`.
+    #[error(
+        "/boot is on {device}, which GRUB legacy cannot read: put it on a partition, or on a mirror (raid1, metadata 0.90 or 1.0) of partitions of disks that get the boot loader"
+    )]
+    LegacyBoot {
+        /// The device of `/boot`.
+        device: String,
+    },
+    /// The members of a mirror have several numbers.
+    #[error(
+        "the partitions of {device}, which holds /boot, have other numbers on other disks, and GRUB legacy has one configuration for all: lay the disks out alike"
+    )]
+    LegacyNumbers {
+        /// The array.
+        device: String,
+    },
+    /// GRUB legacy's shell failed.
+    #[error(
+        "GRUB legacy was not installed onto {disk}: {error}; it reads ext2 and ext3 (Red Hat's also ext4 made with `-O ^64bit,^metadata_csum`) and, but for Red Hat's, no GPT"
+    )]
+    LegacySetup {
+        /// The disk.
+        disk: String,
+        /// What it printed.
+        error: String,
+    },
+    /// No kernel may be booted.
+    #[error(
+        "no kernel of the image with an initramfs is one that may be booted ({0}): see kernel_lt, or use another image"
+    )]
+    NoKernelMatches(String),
     /// A layout without a root file system cannot boot.
     #[error("no file system is mounted at / first: the layout needs one")]
     NoRoot,

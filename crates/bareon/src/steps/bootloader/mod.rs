@@ -35,6 +35,7 @@ pub mod grub_cfg;
 pub mod initramfs;
 pub mod inroot;
 pub mod leftovers;
+pub mod legacy;
 pub mod lvm_conf;
 pub mod mdadm_conf;
 pub mod modules;
@@ -179,8 +180,10 @@ pub struct Boot {
     pub efivars: bool,
     /// Parameters of the kernel's command line.
     pub kernel_params: String,
-    /// 2; version 1 (GRUB legacy) is refused.
+    /// 1 for GRUB legacy; else 2, and GRUB legacy where the image has no other.
     pub grub_version: u8,
+    /// Which kernels GRUB legacy may boot.
+    pub kernels: legacy::Kernels,
     /// How long GRUB waits, in seconds.
     pub grub_timeout: u32,
     /// Whether `udev_rules` are written.

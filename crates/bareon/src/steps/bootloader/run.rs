@@ -11,7 +11,7 @@ use super::{
     found::Found,
     fstab, grub_cfg,
     inroot::Root,
-    leftovers, lvm_conf, mdadm_conf, nvram,
+    leftovers, legacy, lvm_conf, mdadm_conf, nvram,
     target::{BOUND, Target},
     udev_rules,
 };
@@ -117,9 +117,6 @@ pub fn run_then<T>(
 
 /// Refuses what could not work, before anything is mounted.
 fn refuse(boot: &Boot) -> Result<(), BootError> {
-    if boot.grub_version == 1 {
-        return Err(BootError::Version(1));
-    }
     if boot.mounts.first().is_none_or(|mount| mount.mount != "/") {
         return Err(BootError::NoRoot);
     }
@@ -144,9 +141,10 @@ fn configure(
     target: &mut Target<'_>,
 ) -> Result<BootReport, BootError> {
     let root = target.root().clone();
-    let family = family::detect(&root)?;
+    let legacy = legacy::chosen(boot, &root)?;
+    let family = if legacy { legacy::family_of(&root) } else { family::detect(&root)? };
     let kernels = kernels(boot, &root)?;
-    if boot.firmware.bios() {
+    if boot.firmware.bios() && !legacy {
         family::check_bios(&root, family, &boot.storage)?;
     }
     family::check_storage(&root, &boot.storage)?;
@@ -157,10 +155,13 @@ fn configure(
         warnings = udev_rules::check_interfaces(&boot.udev_rules)?;
         root.write(boot.udev_rules_dir.join(udev_rules::FILE), udev_rules::rules(&boot.udev_rules))?;
     }
-    write_defaults(host, boot, family, &root)?;
     let device = &boot.mounts[0].device;
     let entry = found.entry(device)?;
-    target.name_by_uuid(device, &entry.uuid)?;
+    // For grub-mkconfig.
+    if !legacy {
+        write_defaults(host, boot, family, &root)?;
+        target.name_by_uuid(device, &entry.uuid)?;
+    }
     warnings.extend(layout_warnings(boot, found));
     let twins = host.run(&blkid::with_tag("UUID", &entry.uuid))?.stdout;
     let twins: Vec<_> = twins.lines().filter(|twin| *twin != device).collect();
@@ -244,6 +245,13 @@ fn install(
     let root = target.root().clone();
     let family = report.family;
     let uuid = &found.entry(&boot.mounts[0].device)?.uuid;
+    if legacy::chosen(boot, &root)? {
+        let (installed, warnings) = legacy::install(host, boot, found, &root, &Kernel::default())?;
+        report.installed = installed;
+        report.warnings.extend(warnings);
+        relabel(boot, &root, report)?;
+        return Ok(Vec::new());
+    }
     // Found out before anything is installed: half a boot loader is worse than none.
     let source = if boot.firmware.uefi() {
         let dir = family.names().dir;
@@ -276,16 +284,22 @@ fn install(
     host.run(&grub::mkconfig(root.path(), family.names().mkconfig, &file))?;
     let text = root.read(&file)?.unwrap_or_default();
     grub_cfg::check(&file, &text, uuid, entries)?;
-    let off = boot.kernel_params.split_whitespace().any(|word| word == "selinux=0");
-    if family == Family::Rpm && !off && family::uses_selinux(&root)? {
-        root.write(RELABEL, "")?;
-        let what = "the installed system labels its files for SELinux at its first boot, and restarts once";
-        report.warnings.push(what.into());
-    }
+    relabel(boot, &root, report)?;
     if let Some(source) = &source {
         enter_nvram(host, boot, source.id(), &loaders, report);
     }
     Ok(loaders.into_iter().map(|loader| loader.files).collect())
+}
+
+/// Has an image with `SELinux` label its files.
+fn relabel(boot: &Boot, root: &Root, report: &mut BootReport) -> Result<(), BootError> {
+    let off = boot.kernel_params.split_whitespace().any(|word| word == "selinux=0");
+    if report.family == Family::Rpm && !off && family::uses_selinux(root)? {
+        root.write(RELABEL, "")?;
+        let what = "the installed system labels its files for SELinux at its first boot, and restarts once";
+        report.warnings.push(what.into());
+    }
+    Ok(())
 }
 
 /// Runs what writes to the disk itself, and flushes it: nobody else tells of what could not be written.
@@ -379,6 +393,7 @@ pub(super) mod tests {
             efivars: false,
             kernel_params: "quiet".into(),
             grub_version: 2,
+            kernels: legacy::Kernels::default(),
             grub_timeout: 5,
             fix_udev_net_rules: true,
             udev_rules: Vec::new(),
@@ -535,7 +550,6 @@ pub(super) mod tests {
             change(&mut boot);
             run(&host, &boot, &Kernel::default()).unwrap_err()
         };
-        assert!(matches!(refused(|boot| boot.grub_version = 1), BootError::Version(1)));
         assert!(matches!(refused(|boot| boot.mounts.reverse()), BootError::NoRoot));
         assert!(matches!(refused(|boot| boot.disks.clear()), BootError::NoDisk));
         let without = refused(|boot| boot.disks.iter_mut().for_each(|disk| disk.esp = None));
