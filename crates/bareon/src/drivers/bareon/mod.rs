@@ -16,6 +16,7 @@ mod names;
 mod report;
 mod shape;
 mod share;
+mod slots;
 mod system;
 mod tables;
 #[cfg(test)]

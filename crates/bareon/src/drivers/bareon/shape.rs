@@ -94,6 +94,13 @@ impl<'a> Walk<'a> {
             },
             ("boolean", Value::Bool(_)) => Some(value.clone()),
             ("integer", Value::Number(number)) if number.is_u64() => self.integer(value, schema, path),
+            // A size without a unit is a number; what is to be said of it is that.
+            ("string", Value::Number(number))
+                if let Err(wrong) = text::check(text_of(schema, "format"), &number.to_string()) =>
+            {
+                self.wrong(path, Some(value), wrong.problem, wrong.remedy);
+                None
+            }
             (kind, _) => {
                 self.other_kind(value, kind, about, path);
                 None

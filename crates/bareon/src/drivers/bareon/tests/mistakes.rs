@@ -103,6 +103,17 @@ fn a_mistake_is_one_line_with_value_and_remedy() {
 }
 
 #[test]
+fn a_number_where_a_text_belongs_is_told_what_it_lacks() {
+    one(
+        &disk("{size: 20, mount: /, format: ext4}"),
+        "/disks/0/partitions/0/size",
+        "20: this size has no unit; write",
+    );
+    let file = format!("{}\nfiles: [{{path: /x, content: x, mode: 644}}]", disk(ROOT));
+    one(&file, "/files/0/mode", "put it in quotes");
+}
+
+#[test]
 fn a_key_that_people_remember_from_elsewhere_is_translated() {
     for (key, meant) in
         [("fstype", "format"), ("Mount_Point", "mount"), ("keep_data", "preserve"), ("sizes", "size")]

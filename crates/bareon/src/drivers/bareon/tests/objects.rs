@@ -317,6 +317,15 @@ fn the_examples_follow_the_schema() {
 }
 
 #[test]
+fn the_document_in_the_readme_is_one() {
+    let readme = include_str!("../../../../../../README.md");
+    let section = readme.split("## Writing an input document").nth(1).unwrap();
+    let text = section.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let deployment = good(&text.replace("S3Z9NB0K123456", "A").replace("AAAA…", "AAAA"));
+    assert_eq!(deployment.image_scheme[0].target_device, "/dev/sda3");
+}
+
+#[test]
 fn a_disk_may_have_a_master_boot_record() {
     let text = "disks: [{match: {serial: A}, table: mbr, boot: true, partitions: [{size: 1GiB, mount: /, format: ext4}]}]";
     let parted = &good(text).partition_scheme.parteds[0];
