@@ -15,6 +15,9 @@ use bareon_host::{Runner, grub};
 
 use super::{BootError, Esp, EspFiles, Family, Storage, family, fstab, inroot::Root, target::Target};
 
+/// Files with their paths from the partition's root.
+pub type Files = Vec<(PathBuf, Vec<u8>)>;
+
 /// A boot loader in an EFI system partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loader {
@@ -40,7 +43,7 @@ pub enum Source {
         /// The name of the distribution's directory.
         vendor: String,
         /// The packaged files.
-        files: Vec<(PathBuf, Vec<u8>)>,
+        files: Files,
         /// The `grub.cfg` to put beside them.
         stub: String,
     },
@@ -101,7 +104,24 @@ fn stub(uuid: &str, dir: &str) -> String {
     )
 }
 
+/// The boot loaders in the EFI system partition that is mounted: the distribution's and the removable one, and no files of
+/// anybody else.
+fn loaders(root: &Root, id: &str) -> Result<Files, BootError> {
+    let own = |path: &Path| {
+        let mut parts = path.iter().map(|part| part.to_string_lossy());
+        parts.next().is_some_and(|top| top.eq_ignore_ascii_case("EFI"))
+            && parts
+                .next()
+                .is_some_and(|dir| dir.eq_ignore_ascii_case(id) || dir.eq_ignore_ascii_case("BOOT"))
+    };
+    let files = root.files(Path::new(fstab::ESP))?;
+    Ok(files.into_iter().filter(|(path, _)| own(path)).collect())
+}
+
 /// Fills the EFI system partition of `disk`; what is to be entered into NVRAM.
+///
+/// What grub-install puts into one is the same on each disk, so the others get a copy of the first, which `installed`
+/// remembers.
 ///
 /// # Errors
 /// When it cannot be mounted, or a program or a copy fails.
@@ -109,16 +129,23 @@ pub fn install(
     host: &dyn Runner,
     target: &mut Target<'_>,
     source: &Source,
+    installed: &mut Files,
     disk: &str,
     (esp, partuuid): (&Esp, Option<String>),
 ) -> Result<Loader, BootError> {
     target.mount(&esp.device, fstab::ESP, "vfat")?;
     match source {
+        Source::Installer(_) if !installed.is_empty() => {
+            for (path, content) in installed.iter() {
+                target.root().write(Path::new(fstab::ESP).join(path), content)?;
+            }
+        }
         Source::Installer(id) => {
             let program = Family::Debian.names().install;
             let root = target.root().path();
             host.run(&grub::install_efi(root, program, fstab::ESP, Some(id)))?;
             host.run(&grub::install_efi(root, program, fstab::ESP, None))?;
+            *installed = loaders(target.root(), id)?;
         }
         Source::Packaged { vendor, files, stub } => copy(target.root(), vendor, files, stub)?,
     }

@@ -6,12 +6,12 @@
 
 use super::BootError;
 
-/// Checks that each kernel is told the root file system by `uuid`. Logical volumes may be told by
-/// their name, which is theirs everywhere. `entries` files of their own may start kernels too.
+/// Checks that each kernel is told the root file system by `uuid`. A logical volume may be told by its name, `device`,
+/// which is its own everywhere; grub-mkconfig does so. `entries` files of their own may start kernels too.
 ///
 /// # Errors
 /// When one is told something else, or nothing starts a kernel.
-pub fn check(file: &str, text: &str, uuid: &str, entries: usize) -> Result<(), BootError> {
+pub fn check(file: &str, text: &str, (uuid, device): (&str, &str), entries: usize) -> Result<(), BootError> {
     let lines = text
         .lines()
         .map(str::trim)
@@ -22,7 +22,8 @@ pub fn check(file: &str, text: &str, uuid: &str, entries: usize) -> Result<(), B
         let Some(root) = line.split_whitespace().find_map(|word| word.strip_prefix("root=")) else {
             continue;
         };
-        if root.strip_prefix("UUID=") != Some(uuid) && !root.starts_with("/dev/mapper/") {
+        let by_name = root == device && root.starts_with("/dev/mapper/");
+        if root.strip_prefix("UUID=") != Some(uuid) && !by_name {
             let (file, uuid, found) = (file.into(), uuid.into(), format!("root={root}"));
             return Err(BootError::WrongRoot { file, uuid, found });
         }
@@ -37,7 +38,7 @@ mod tests {
 
     fn checked(line: &str) -> Result<(), BootError> {
         let text = format!("menuentry 'x' {{\n\tlinux16 /boot/memtest86+.bin\n\t{line}\n}}\n");
-        check("/boot/grub/grub.cfg", &text, "ab-cd", 0)
+        check("/boot/grub/grub.cfg", &text, ("ab-cd", "/dev/mapper/os-root"), 0)
     }
 
     #[test]
@@ -47,11 +48,12 @@ mod tests {
         let error = checked("linux /boot/vmlinuz-6 root=/dev/loop0p5 ro").unwrap_err().to_string();
         assert!(error.contains("`root=/dev/loop0p5`"), "{error}");
         checked("linux /boot/vmlinuz-6 root=UUID=ab-cdef ro").unwrap_err();
+        checked("linux /boot/vmlinuz-6 root=/dev/mapper/builder-root ro").unwrap_err();
     }
 
     #[test]
     fn something_must_start_a_kernel() {
         assert!(matches!(checked("initrd /x"), Err(BootError::NoEntry(_))));
-        check("/boot/grub2/grub.cfg", "blscfg\n", "ab-cd", 2).unwrap();
+        check("/boot/grub2/grub.cfg", "blscfg\n", ("ab-cd", "/dev/sda1"), 2).unwrap();
     }
 }

@@ -11,7 +11,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown, symlink},
     path::{Component, Path, PathBuf},
 };
 
@@ -154,6 +154,18 @@ impl Root {
         replace(&path, content.as_ref()).map_err(BootError::file("writing", path))
     }
 
+    /// Makes the link `inside` that leads to `target`, in the place of whatever file is there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn link(&self, inside: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<(), BootError> {
+        let inside = inside.as_ref();
+        self.remove(inside)?;
+        let dir = self.make_dir(inside.parent().unwrap_or(Path::new("/")))?;
+        let path = dir.join(inside.file_name().unwrap_or_default());
+        symlink(target, &path).map_err(BootError::file("making the link", path))
+    }
+
     /// Removes the file `inside` if it is there; a link is removed itself.
     ///
     /// # Errors
@@ -231,7 +243,7 @@ fn take_after(new: &File, old: &File) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -14,7 +14,8 @@
 //!    family), its modules, kernels and initramfs. What is missing is named with its package.
 //! 4. BIOS: grub-install for every disk so marked. UEFI: [`efi`] fills each disk's EFI system
 //!    partition, the removable fallback path too, and [`nvram`] keeps the firmware's entries. Disks
-//!    with their own boot loader let a machine with a mirror boot when one of them is gone.
+//!    with their own boot loader let a machine with a mirror boot when one of them is gone;
+//!    [`esp_sync`] has the installed system keep them alike.
 //! 5. `grub.cfg` is generated and read back by [`grub_cfg`]: it must find the root file system by
 //!    UUID, as the device names of the ramdisk need not be those of the installed system. Images
 //!    with an entry file for each kernel get theirs rewritten by [`bls`].
@@ -28,6 +29,7 @@ pub mod early;
 pub mod efi;
 pub mod error;
 pub mod esp_files;
+mod esp_sync;
 pub mod family;
 pub mod found;
 pub mod fstab;

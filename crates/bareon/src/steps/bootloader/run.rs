@@ -7,7 +7,7 @@ use bareon_host::{Cmd, CommandError, Output, Runner, Tool, blkid, grub, mount};
 use super::{
     Boot, BootError, BootReport, EspFiles, Family, Mount, bls, defaults, early,
     efi::{self, Loader, Source},
-    family,
+    esp_sync, family,
     found::Found,
     fstab, grub_cfg,
     inroot::Root,
@@ -51,7 +51,8 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
     let mut loaders = Vec::new();
     for (disk, esp) in boot.esps() {
         cmds.push(mount::mount(&esp.device, &within(fstab::ESP), "vfat"));
-        if family == Family::Debian {
+        // What is on the first is copied to the others.
+        if family == Family::Debian && loaders.is_empty() {
             let install = family.names().install;
             cmds.push(grub::install_efi(root, install, fstab::ESP, Some(id)));
             cmds.push(grub::install_efi(root, install, fstab::ESP, None));
@@ -273,17 +274,21 @@ fn install(
     }
     let mut loaders = Vec::new();
     if let Some(source) = &source {
+        let mut files = Vec::new();
         for (disk, esp) in boot.esps() {
             let partuuid = found.partuuid(&esp.device);
-            loaders.push(efi::install(host, target, source, disk, (esp, partuuid))?);
+            loaders.push(efi::install(host, target, source, &mut files, disk, (esp, partuuid))?);
             report.installed.push(esp.device.clone());
         }
+        let uuids =
+            loaders.iter().map(|loader| found.entry(&loader.esp.device).map(|entry| entry.uuid.as_str()));
+        report.warnings.extend(esp_sync::write(&root, &uuids.collect::<Result<Vec<_>, _>>()?, source.id())?);
     }
     let entries = bls::rewrite(&root, uuid, &boot.kernel_params, boot.own_boot().is_some())?;
     let file = family.grub_cfg();
     host.run(&grub::mkconfig(root.path(), family.names().mkconfig, &file))?;
     let text = root.read(&file)?.unwrap_or_default();
-    grub_cfg::check(&file, &text, uuid, entries)?;
+    grub_cfg::check(&file, &text, (uuid, &boot.mounts[0].device), entries)?;
     relabel(boot, &root, report)?;
     if let Some(source) = &source {
         enter_nvram(host, boot, source.id(), &loaders, report);
@@ -358,7 +363,8 @@ pub(super) mod tests {
             "dev/vdx",
             "dev/vdy",
             "var/my log/x",
-            "boot/efi/x",
+            "boot/efi/EFI/debian/grubx64.efi",
+            "usr/lib/systemd/systemd",
         ] {
             root.write(file, "").unwrap();
         }
@@ -444,8 +450,6 @@ pub(super) mod tests {
         IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --removable\n\
         umount TARGET/boot/efi\n\
         mount -t vfat /dev/vdy2 TARGET/boot/efi\n\
-        IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --bootloader-id=debian\n\
-        IN grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --recheck --removable\n\
         umount TARGET/boot/efi\n\
         IN grub-mkconfig -o /boot/grub/grub.cfg\n\
         umount TARGET/run TARGET/sys TARGET/proc TARGET/dev 'TARGET/var/my log' TARGET";
