@@ -131,10 +131,10 @@ fn the_examples_are_not_refused() {
     }
 }
 
-/// The commands that a run starts beside those in its plan, over all disks: two to see the disks, two to see the stack on
+/// The commands that a run starts beside those in its plan, over all disks: one to see the disks, two to see the stack on
 /// them, one to keep udev from assembling, and one for each image, to see what it holds.
 fn beside(plan: &Plan) -> usize {
-    5 + plan.deployment.image_scheme.len()
+    4 + plan.deployment.image_scheme.len()
 }
 
 /// Starting a program is what a ramdisk spends its time with, so the number is part of the contract.

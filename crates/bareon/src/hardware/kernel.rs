@@ -27,6 +27,12 @@ impl Default for Kernel {
 }
 
 impl Kernel {
+    /// Whether udev has events to work on. It says so by a file in `/run`, which lies beside `/proc`, as long as it has;
+    /// where no udev runs there is none.
+    pub fn udev_has_work(&self) -> bool {
+        self.proc.with_file_name("run").join("udev/queue").exists()
+    }
+
     /// The directory of the device with that kernel name.
     pub fn class(&self, name: &str) -> PathBuf {
         self.sys.join("class/block").join(name)

@@ -76,7 +76,9 @@ impl Machine {
     /// When udev's database or `/proc` cannot be read.
     pub fn look(host: &dyn Runner, kernel: &Kernel) -> Result<Self, MachineError> {
         // A ramdisk that has just booted may still be making the links that disks are found by.
-        if let Err(error) = host.run(&udevadm::settle()) {
+        if kernel.udev_has_work()
+            && let Err(error) = host.run(&udevadm::settle())
+        {
             tracing::warn!("going on while udev still has work; links to disks may be missing: {error}");
         }
         let known = udevadm::parse_export_db(&host.run(&udevadm::export_db())?.stdout);
@@ -263,6 +265,7 @@ mod tests {
             ("sys/class/block/bareon0p1/dev", "253:1"),
             ("sys/class/block/bareon0p1/size", "4096"),
             ("sys/firmware/efi/systab", ""),
+            ("run/udev/queue", ""),
         ] {
             fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
             fs::write(root.join(file), format!("{text}\n")).unwrap();
