@@ -221,3 +221,121 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn disk(pieces: &[(u64, &[u8])]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(200 * MIB).unwrap();
+        for (offset, bytes) in pieces {
+            file.write_all_at(bytes, *offset).unwrap();
+        }
+        file
+    }
+
+    fn regions(file: &File, parts: &[(u64, u64)], new: &[(u64, u64)]) -> Vec<(String, u64, u64)> {
+        let part = |(i, (offset, length)): (usize, &(u64, u64))| Part {
+            device: format!("p{}", i + 1),
+            offset: *offset,
+            length: *length,
+        };
+        let parts: Vec<_> = parts.iter().enumerate().map(part).collect();
+        let disk = Disk { file, size: 200 * MIB, sector: 512, device: "disk" };
+        let found = disk.regions(&parts, new).unwrap();
+        found.into_iter().map(|wanted| (wanted.what, wanted.offset, wanted.length)).collect()
+    }
+
+    #[test]
+    fn tables_reach_up_to_the_partitions_and_no_further() {
+        let file = disk(&[]);
+        let found = regions(&file, &[(63 * 512, 10 * MIB), (20 * MIB, 180 * MIB)], &[]);
+        assert_eq!(found[0], ("partition table".into(), 0, 63 * 512));
+        assert!(found.iter().all(|(what, ..)| what != "end of the disk"), "{found:?}");
+        let found = regions(&file, &[(MIB, 10 * MIB)], &[]);
+        assert_eq!(
+            found[..2],
+            [("partition table".into(), 0, MIB), ("end of the disk".into(), 199 * MIB, MIB)]
+        );
+        assert_eq!(
+            found[2..],
+            [("beginning of p1".into(), MIB, EDGE), ("end of p1".into(), 11 * MIB - EDGE, EDGE)]
+        );
+    }
+
+    #[test]
+    fn an_array_is_saved_where_its_member_has_its_data() {
+        let mut superblock = [0; 256];
+        superblock[..8].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, 1, 0, 0, 0]);
+        superblock[128..136].copy_from_slice(&(2 * MIB / 512).to_le_bytes());
+        superblock[136..144].copy_from_slice(&(30 * MIB / 512).to_le_bytes());
+        let last = MIB + 40 * MIB - 8192;
+        for at in [MIB, MIB + 4096, last] {
+            let found = regions(&disk(&[(at, &superblock)]), &[(MIB, 40 * MIB)], &[]);
+            let inner: Vec<_> = found.iter().filter(|(what, ..)| what.ends_with("array data")).collect();
+            assert_eq!(
+                (inner[0].1, inner[1].1, inner.len()),
+                (3 * MIB, 33 * MIB - EDGE, 2),
+                "{at}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn metadata_of_lvm_is_found_by_its_label_also_where_the_area_is_a_ring() {
+        let mut label = [0; 512];
+        label[..8].copy_from_slice(b"LABELONE");
+        label[20..24].copy_from_slice(&32_u32.to_le_bytes());
+        label[24..32].copy_from_slice(b"LVM2 001");
+        let lists = [(64 * MIB, 0), (0, 0), (4096, MIB), (70 * MIB, 28 * MIB), (0, 0)];
+        for (i, (offset, size)) in lists.iter().enumerate() {
+            let at = 32 + 40 + i * 16;
+            label[at..at + 8].copy_from_slice(&u64::to_le_bytes(*offset));
+            label[at + 8..at + 16].copy_from_slice(&u64::to_le_bytes(*size));
+        }
+        let mut header = [0; 64];
+        header[40..48].copy_from_slice(&(28 * MIB - 1024).to_le_bytes());
+        header[48..56].copy_from_slice(&4096_u64.to_le_bytes());
+        let file = disk(&[(MIB + 512, &label), (71 * MIB, &header)]);
+        let found = regions(&file, &[(MIB, 100 * MIB)], &[]);
+        let found: Vec<_> = found
+            .into_iter()
+            .filter(|(what, ..)| what.starts_with("LVM"))
+            .map(|(_, offset, length)| (offset, length))
+            .collect();
+        let ring = 71 * MIB;
+        let expected = [(MIB + 4096, MIB), (ring, 4096), (ring + 28 * MIB - 1024, 4096), (ring, 8192)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn where_a_new_partition_lies_within_an_old_one_is_saved_as_a_part_of_that() {
+        let file = disk(&[]);
+        let found = regions(&file, &[(MIB, 100 * MIB)], &[(50 * MIB, 10 * MIB), (150 * MIB, 10 * MIB)]);
+        let places: Vec<_> = found.iter().skip(4).map(|(_, offset, _)| *offset).collect();
+        assert_eq!(places, [50 * MIB, 60 * MIB - EDGE, 150 * MIB, 160 * MIB - EDGE]);
+    }
+
+    #[test]
+    fn a_chain_of_boot_records_that_is_a_circle_ends() {
+        let record = |links: &[(u8, u32)]| {
+            let mut record = [0; 512];
+            for (i, (kind, start)) in links.iter().enumerate() {
+                record[446 + i * 16 + 4] = *kind;
+                record[446 + i * 16 + 8..446 + i * 16 + 12].copy_from_slice(&start.to_le_bytes());
+            }
+            record[510..].copy_from_slice(&[0x55, 0xaa]);
+            record
+        };
+        let (mbr, first, second) =
+            (record(&[(0x83, 2048), (0x0f, 4096)]), record(&[(0x83, 2), (5, 100)]), record(&[(5, 0)]));
+        let file = disk(&[(0, &mbr), (4096 * 512, &first), (4196 * 512, &second)]);
+        let found = regions(&file, &[(MIB, MIB)], &[]);
+        let records: Vec<_> =
+            found.iter().filter(|(what, ..)| what.starts_with("boot record")).map(|found| found.1).collect();
+        assert_eq!(records, [4096 * 512, 4196 * 512]);
+    }
+}
