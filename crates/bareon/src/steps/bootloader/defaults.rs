@@ -28,7 +28,7 @@ const BEGIN: &str = "# --- written when this system was installed; change it her
 const END: &str = "# --- end of what was written at installation";
 
 /// Prints the image's own `GRUB_CMDLINE_LINUX` and `GRUB_CMDLINE_LINUX_DEFAULT`, each on a line, as
-/// grub-mkconfig would find them: only a shell can tell what a shell script sets.
+/// grub-mkconfig would find them: only a shell can tell what a shell script sets. Asked where [`Own::read`] cannot tell.
 pub const ASK: &str = "for f in /etc/default/grub /etc/default/grub.d/*.cfg; do \
     [ ! -e \"$f\" ] || . \"$f\"; done >/dev/null; \
     printf '%s\\n' \"$GRUB_CMDLINE_LINUX\" \"$GRUB_CMDLINE_LINUX_DEFAULT\"";
@@ -43,11 +43,58 @@ pub struct Own {
 }
 
 impl Own {
+    /// What `texts`, in the order in which they are read, set by plain assignments alone; nothing where there is more to
+    /// them, which only a shell can tell. What other settings are made of does not matter: it runs in a shell of its own
+    /// (`GRUB_DISTRIBUTOR=$(…)`).
+    pub fn read(texts: &[String]) -> Option<Self> {
+        let mut own = Self::default();
+        for line in texts.iter().flat_map(|text| text.lines()).map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+            let is_name = !name.is_empty() && name.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
+            let one_line = ['"', '\'', '`'].iter().all(|quote| value.matches(*quote).count() % 2 == 0);
+            if !is_name || !one_line || value.ends_with('\\') || value.contains("<<") {
+                return None;
+            }
+            match name {
+                "GRUB_CMDLINE_LINUX" => own.cmdline = literal(value)?,
+                "GRUB_CMDLINE_LINUX_DEFAULT" => own.cmdline_default = literal(value)?,
+                // More than an assignment may stand on the line.
+                _ if literal(value).is_some() || is_substitution(value) => {}
+                _ => return None,
+            }
+        }
+        Some(own)
+    }
+
     /// Reads what [`ASK`] printed.
     pub fn parse(text: &str) -> Self {
         let mut lines = text.lines().map(str::to_owned);
         Self { cmdline: lines.next().unwrap_or_default(), cmdline_default: lines.next().unwrap_or_default() }
     }
+}
+
+/// What a word of a shell is, as long as nothing in it is expanded.
+fn literal(value: &str) -> Option<String> {
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    for quote in ['"', '\''] {
+        let inside = value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote));
+        if let Some(inside) = inside.filter(|inside| !inside.contains(['"', '\'', '$', '`', '\\'])) {
+            return Some(inside.to_owned());
+        }
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_^".contains(c);
+    value.chars().all(plain).then(|| value.to_owned())
+}
+
+/// Whether a value is one substitution of a command, and no more.
+fn is_substitution(value: &str) -> bool {
+    let ticks =
+        value.len() > 1 && value.starts_with('`') && value.ends_with('`') && value.matches('`').count() == 2;
+    let dollar = value.starts_with("$(") && value.ends_with(')') && value.matches("$(").count() == 1;
+    ticks || dollar && value.matches(')').count() == 1
 }
 
 /// The names and values to set.
@@ -193,6 +240,46 @@ mod tests {
 
     fn value<'a>(settings: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
         settings.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn plain_assignments_are_read_as_a_shell_reads_them() {
+        const DEBIANS: &str = "# If you change this file\nGRUB_DEFAULT=0\nGRUB_TIMEOUT=5\n\
+            GRUB_DISTRIBUTOR=`lsb_release -i -s 2> /dev/null || echo Debian`\n\
+            GRUB_CMDLINE_LINUX_DEFAULT=\"quiet splash\"\nGRUB_CMDLINE_LINUX=\"\"\n\
+            GRUB_DISTRIBUTOR=\"$(sed 's, release .*$,,g' /etc/system-release)\"\n";
+        assert_eq!(
+            Own::read(&[DEBIANS.to_owned()]),
+            None,
+            "quotes around a substitution are left to a shell"
+        );
+        let plain = DEBIANS.lines().take(6).fold(String::new(), |text, line| text + line + "\n");
+        let own = Own { cmdline: String::new(), cmdline_default: "quiet splash".into() };
+        assert_eq!(Own::read(std::slice::from_ref(&plain)), Some(own));
+        for line in [
+            "GRUB_CMDLINE_LINUX='console=ttyS0,115200 a=b' # of the cloud",
+            "GRUB_CMDLINE_LINUX=console=ttyS0",
+            "export GRUB_CMDLINE_LINUX=\"net.ifnames=0\"",
+            "GRUB_DISTRIBUTOR=$(. /etc/os-release && echo $NAME)",
+        ] {
+            let file = format!("{plain}{line}\n");
+            let own = Own::read(std::slice::from_ref(&file)).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(own.cmdline, sourced(&file, "GRUB_CMDLINE_LINUX"), "{line}");
+            assert_eq!(own.cmdline_default, sourced(&file, "GRUB_CMDLINE_LINUX_DEFAULT"), "{line}");
+        }
+        for line in [
+            "if true; then",
+            ". /etc/x",
+            "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX x\"",
+            "GRUB_CMDLINE_LINUX+=x",
+            "GRUB_CMDLINE_LINUX=\"one",
+            "GRUB_TIMEOUT=1; GRUB_CMDLINE_LINUX=x",
+            "GRUB_TIMEOUT=`a` GRUB_CMDLINE_LINUX=`b`",
+            "GRUB_TIMEOUT=$(a); GRUB_CMDLINE_LINUX=$(b)",
+            "GRUB_TIMEOUT=1 \\",
+        ] {
+            assert_eq!(Own::read(&[format!("{line}\n")]), None, "{line}");
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::hardware::usage::Kernel;
 /// that ran in the chroot, have got no label, as no policy is loaded here.
 const RELABEL: &str = "/.autorelabel";
 
-/// What a run starts, in its order, as far as it is known before the image is there: its family is
-/// taken to be `family`, its distribution `debian` (`fedora` for the RPM family), the file systems
+/// What a run starts, in its order, as far as it is known before the image is there: its settings of GRUB are taken to be
+/// plain ones, its family is taken to be `family`, its distribution `debian` (`fedora` for the RPM family), the file systems
 /// those of the layout, and udev to have named the devices.
 pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
     let root = boot.target.as_path();
@@ -35,7 +35,6 @@ pub fn commands(boot: &Boot, family: Family) -> Vec<Cmd> {
     let mut cmds = vec![blkid::probe_all(boot.devices())];
     cmds.extend(boot.plain_mounts().map(|m| mount::mount(&m.device, &within(&m.mount), &m.fs_type)));
     cmds.extend(BOUND.map(|dir| mount::bind(dir, &within(dir))));
-    cmds.push(ask(root));
     if early::is_never_ready(boot) {
         cmds.push(match family {
             Family::Debian => early::update_initramfs(root),
@@ -164,15 +163,6 @@ fn configure(
         target.name_by_uuid(device, &entry.uuid)?;
     }
     warnings.extend(layout_warnings(boot, found));
-    let twins = host.run(&blkid::with_tag("UUID", &entry.uuid))?.stdout;
-    let twins: Vec<_> = twins.lines().filter(|twin| *twin != device).collect();
-    if !twins.is_empty() && !same_devices(device, &twins) {
-        warnings.push(format!(
-            "the root file system's UUID {} is also found on {}: the machine may boot that one",
-            entry.uuid,
-            twins.join(", ")
-        ));
-    }
     Ok(BootReport { family, kernels, installed: Vec::new(), fstab, nvram: Vec::new(), warnings })
 }
 
@@ -198,12 +188,6 @@ fn kernels(boot: &Boot, root: &Root) -> Result<Vec<String>, BootError> {
     })
 }
 
-/// Whether all of `others` are further names of `device`.
-fn same_devices(device: &str, others: &[&str]) -> bool {
-    let node = std::fs::canonicalize(device).ok();
-    node.is_some() && others.iter().all(|other| std::fs::canonicalize(other).ok() == node)
-}
-
 /// Where an image's file system is not the layout's: what was found counts.
 fn layout_warnings(boot: &Boot, found: &Found) -> Vec<String> {
     let other = |mount: &&Mount| found.entry(&mount.device).is_ok_and(|entry| entry.fs_type != mount.fs_type);
@@ -214,6 +198,10 @@ fn layout_warnings(boot: &Boot, found: &Found) -> Vec<String> {
     boot.plain_mounts().filter(other).map(tell).collect()
 }
 
+fn is_cfg(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|ext| ext == "cfg")
+}
+
 fn write_defaults(host: &dyn Runner, boot: &Boot, family: Family, root: &Root) -> Result<(), BootError> {
     let text = root.read(defaults::FILE)?.unwrap_or_default();
     let own = defaults::without_block(&text);
@@ -221,15 +209,17 @@ fn write_defaults(host: &dyn Runner, boot: &Boot, family: Family, root: &Root) -
     if own != text {
         root.write(defaults::FILE, &own)?;
     }
-    let image = defaults::Own::parse(&host.run(&ask(root.path()))?.stdout);
+    let mut texts = vec![own.clone()];
+    for name in root.names(defaults::DIR).iter().filter(|name| is_cfg(name)) {
+        texts.extend(root.read(Path::new(defaults::DIR).join(name))?);
+    }
+    let image = match defaults::Own::read(&texts) {
+        Some(image) => image,
+        None => defaults::Own::parse(&host.run(&ask(root.path()))?.stdout),
+    };
     let settings = defaults::settings(&boot.kernel_params, boot.grub_timeout, &image);
     root.write(defaults::FILE, defaults::with_block(&own, &settings))?;
-    if family == Family::Debian
-        && root
-            .names(defaults::DIR)
-            .iter()
-            .any(|name| Path::new(name).extension().is_some_and(|ext| ext == "cfg"))
-    {
+    if family == Family::Debian && texts.len() > 1 {
         root.write(defaults::LAST, defaults::with_block("", &settings))?;
     }
     Ok(())
@@ -441,8 +431,6 @@ pub(super) mod tests {
         mount --bind /proc TARGET/proc\n\
         mount --bind /sys TARGET/sys\n\
         mount --bind /run TARGET/run\n\
-        IN ASK\n\
-        blkid -c /dev/null -o device -t UUID=r-o-o-t\n\
         IN grub-install --target=i386-pc --recheck /dev/vdx\n\
         IN grub-install --target=i386-pc --recheck /dev/vdy\n\
         mount -t vfat /dev/vdx2 TARGET/boot/efi\n\
@@ -477,14 +465,31 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn settings_that_only_a_shell_understands_are_asked_for() {
+        let dir = debian();
+        let root = Root::new(dir.path());
+        let boot = boot(dir.path(), Firmware::Bios);
+        let console = "GRUB_CMDLINE_LINUX=console=ttyS1";
+        root.write(defaults::FILE, format!("if true; then {console}; fi\n")).unwrap();
+        let line = expected(dir.path(), "IN ASK");
+        let host = Script::default().ok(&line, "console=ttyS1\n\n");
+        write_defaults(&host, &boot, Family::Debian, &root).unwrap();
+        let written = root.read(defaults::FILE).unwrap().unwrap();
+        assert!(written.contains("GRUB_CMDLINE_LINUX='console=ttyS1 quiet'"), "{written}");
+        root.write(defaults::FILE, format!("{console}\n")).unwrap();
+        write_defaults(&host, &boot, Family::Debian, &root).unwrap();
+        assert_eq!(
+            root.read(defaults::FILE).unwrap().unwrap(),
+            written.replace("if true; then ", "").replace("; fi", "")
+        );
+    }
+
+    #[test]
     fn a_plan_shows_what_runs() {
         let dir = debian();
         let shown = commands(&boot(dir.path(), Firmware::Both), Family::Debian);
         let shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
-        // Whether another device has the root's UUID can be asked only when it is known.
-        let runs = expected(dir.path(), BOTH);
-        let runs: Vec<_> = runs.lines().filter(|line| !line.contains("-t UUID=")).collect();
-        assert_eq!(shown, runs);
+        assert_eq!(shown, expected(dir.path(), BOTH).lines().collect::<Vec<_>>());
     }
 
     #[test]
