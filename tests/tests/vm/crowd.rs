@@ -63,7 +63,7 @@ fn udev_never_gets_in_the_way_of_24_disks() {
         "(while [ ! -e /tmp/enough ]; do
             udevadm trigger --action=add --subsystem-match=block
             udevadm trigger --action=change --subsystem-match=block
-            sleep 0.2
+            udevadm settle --timeout=10
         done) &\n",
     );
     for (run, number) in [0, 1, 2, 0, 2].into_iter().enumerate() {
