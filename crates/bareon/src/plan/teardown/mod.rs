@@ -170,10 +170,12 @@ impl<'a> View<'a> {
         if levels.is_empty() && wiped.is_empty() {
             return None;
         }
-        let stay =
-            self.nodes.iter().filter(|node| self.stays(**node)).filter_map(|node| node.holder()).collect();
+        let stay = self.nodes.iter().filter(|node| self.stays(**node)).filter_map(|node| node.holder());
+        // A kept one that is asleep now, or has another name, is brought up under the layout's before this.
+        let kept = self.scheme.mds.iter().filter(|md| self.kept.contains(&md.name));
+        let stay: BTreeSet<_> = stay.chain(kept.map(|md| Holder::Array(md.name.clone()))).collect();
         let disks = self.scheme.parteds.iter().map(|parted| parted.name.clone()).collect();
-        Some(TearDown { disks, levels, wiped, stay })
+        Some(TearDown { disks, levels, wiped, stay: stay.into_iter().collect() })
     }
 
     /// The groups of other disks that are up and are called as one that is made: LVM makes none whose name's folder is
