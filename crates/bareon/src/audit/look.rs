@@ -2,7 +2,7 @@
 
 use bareon_host::{CommandError, Runner, Tool, blkid, efibootmgr, mount};
 
-use super::{Check, Finding, Scope, Seen, devices::Devices, findings, running::Running};
+use super::{Check, Finding, Scope, Seen, devices::Devices, findings, initramfs, running::Running};
 use crate::{
     hardware::usage::Kernel,
     steps::{
@@ -85,6 +85,7 @@ pub fn alone(host: &dyn Runner, boot: &Boot, scope: &Scope) -> Result<Vec<Findin
         devices: &devices,
         running: &running,
     }));
+    found.extend(initramfs::check(host, boot, &root, &devices, &kernel));
     mounted.close()?;
     found.sort_by_key(|finding| finding.severity);
     Ok(found)

@@ -10,6 +10,7 @@
 //! - [`boot_code`]: GRUB in the first sector of each boot disk, and what that one leads to
 //! - [`esp`]: the EFI system partitions: their files, signatures under Secure Boot, all disks alike
 //! - [`grub_cfg`]: file systems, kernels and initramfs that the boot loader's configuration names
+//! - [`initramfs`]: what the initramfs holds
 //! - [`fstab`]: what the installed system mounts, decrypts and assembles
 //! - [`names`]: UUIDs, labels and groups that are there twice, on whatever disk of the machine
 //! - [`console`]: whether the installed system talks where this one does
@@ -25,6 +26,7 @@ pub mod esp;
 pub mod finding;
 pub mod fstab;
 pub mod grub_cfg;
+pub mod initramfs;
 pub mod names;
 pub mod nvram;
 pub mod running;

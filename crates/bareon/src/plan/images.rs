@@ -18,7 +18,7 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
     let mount_point = options.tmp_path.join("grow");
     let write = |request: Request, mirrors: &[String], grow, if_there| Step {
         stage: Stage::CopyImage,
-        what: format!("write {} to {}", shown(&request.uri), request.target.display()),
+        what: what(&request, mirrors),
         action: Action::WriteImage(WriteImage {
             ground: Ground::of(&request.target.to_string_lossy(), scheme, &place),
             up: BringUp::of_devices(scheme, &[&request.target.to_string_lossy()], &place),
@@ -52,6 +52,13 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
         steps.push(write(request, &[], None, true));
     }
     steps
+}
+
+/// What such a step does, for people.
+fn what(request: &Request, mirrors: &[String]) -> String {
+    let what = format!("write {} to {}", shown(&request.uri), request.target.display());
+    let mirrors: Vec<_> = mirrors.iter().map(|mirror| shown(mirror)).collect();
+    if mirrors.is_empty() { what } else { format!("{what}, else from {}", mirrors.join(", ")) }
 }
 
 /// What is asked of the image stream; nothing where the container is none (which is refused).

@@ -148,6 +148,15 @@ pub fn prepare(
     Ok([faults.stale, faults.unknown].concat())
 }
 
+/// Opens the initramfs of all kernels and changes nothing: what keeps this machine from booting, and what is to be told.
+///
+/// # Errors
+/// When there is no kernel, or a file cannot be read.
+pub fn look(root: &Root, needs: &Needs) -> Result<(Vec<String>, Vec<String>), BootError> {
+    let faults = examine(root, &family::kernels(root)?, needs)?;
+    Ok((faults.lacks, [faults.stale, faults.unknown].concat()))
+}
+
 impl Needs {
     /// What `boot` needs: `arrays` are all of the layout with their UUIDs, `found` the UUIDs of its file systems, and
     /// `types` the types of those that the initramfs mounts.
