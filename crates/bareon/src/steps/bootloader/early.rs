@@ -2,7 +2,7 @@
 //!
 //! The image's own is opened first. Where it has all that this machine needs to find its root file system, and no name of
 //! the builder's devices, it stays: to make it anew takes as long as the rest of the step. Otherwise it is made once, for
-//! all kernels, after all files that it reads were written (`mdadm.conf`, `lvmlocal.conf`, fstab, `RESUME=`), by the
+//! all kernels, after all files that it reads were written (`mdadm.conf`, udev's rules, fstab, `RESUME=`), by the
 //! image's `update-initramfs` or `dracut`, and opened again: what it lacks then fails the run, here and not at the first
 //! boot.
 //!
@@ -246,7 +246,7 @@ fn names_devices(path: &str) -> bool {
     let dirs = ["conf/conf.d/", "etc/cmdline.d/"];
     mdadm_conf::is_it(path)
         || CRYPTTABS.contains(&path)
-        || path == lvm_conf::FILE.trim_start_matches('/')
+        || lvm_conf::is_rule(path)
         || dirs.iter().any(|dir| path.starts_with(dir))
 }
 
@@ -290,9 +290,9 @@ fn faults(initramfs: &Initramfs, version: &str, modules: &Modules, needs: &Needs
         }
     }
     if has_program("lvm") {
-        let local = text_of(&|path| path == lvm_conf::FILE.trim_start_matches('/'));
-        for uuid in needs.rejected.iter().filter(|uuid| !local.contains(uuid.as_str())) {
-            lacks(format!("filter against the physical volume {uuid} of another group of the same name"));
+        let rules = text_of(&lvm_conf::is_rule);
+        for uuid in needs.rejected.iter().filter(|uuid| !rules.contains(uuid.as_str())) {
+            lacks(format!("rule against the physical volume {uuid} of another group of the same name"));
         }
     }
     faults
@@ -312,7 +312,7 @@ fn stale(initramfs: &Initramfs, version: &str, needs: &Needs) -> Vec<String> {
             others.for_each(|uuid| tell(path, &format!("the array {uuid}")));
         } else if CRYPTTABS.contains(&path.as_str()) {
             leftovers::volumes(text).into_iter().for_each(|volume| tell(path, volume));
-        } else if path != lvm_conf::FILE.trim_start_matches('/') {
+        } else if !lvm_conf::is_rule(path) {
             let words = text.lines().filter(|line| !line.trim_start().starts_with('#'));
             let words = words.flat_map(|line| line.split([' ', '\t', '"', '\'']));
             let others = words.filter(|word| foreign_uuid(word, &needs.known));
@@ -383,7 +383,7 @@ mod tests {
         ("usr/sbin/mdadm", ""),
         ("usr/sbin/lvm", ""),
         ("etc/mdadm/mdadm.conf", MDADM_CONF),
-        ("etc/lvm/lvmlocal.conf", "lvm-pv-uuid-Twin-1$"),
+        ("usr/lib/udev/rules.d/68-bareon-foreign-lvm.rules", "lvm-pv-uuid-Twin-1"),
         ("conf/conf.d/resume", "RESUME=none\n"),
     ];
 
@@ -411,7 +411,10 @@ mod tests {
             ("usr/sbin/mdadm", "no program mdadm"),
             ("usr/sbin/lvm", "no program lvm"),
             ("etc/mdadm/mdadm.conf", "no line for the array 0:0:0:a in its mdadm.conf"),
-            ("etc/lvm/lvmlocal.conf", "no filter against the physical volume Twin-1"),
+            (
+                "usr/lib/udev/rules.d/68-bareon-foreign-lvm.rules",
+                "no rule against the physical volume Twin-1",
+            ),
         ] {
             let files: Vec<_> = READY.into_iter().filter(|(path, _)| *path != missing).collect();
             let (_dir, root) = image(&files);

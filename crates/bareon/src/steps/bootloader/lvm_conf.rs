@@ -1,14 +1,17 @@
-//! `lvmlocal.conf` of the installed system: which physical volumes are not its own.
+//! Volume groups of other disks that have the name of one of the installed system's own.
 //!
 //! LVM needs no configuration to find its groups, with one exception: of two groups with the same name that are there
-//! at once, neither can be activated by its name, which is what udev's rules do in the initramfs and after it. A machine
-//! whose other disks bring such a group along would not boot. Those physical volumes are therefore rejected, by the link
-//! that udev makes from their UUID (`69-lvm.rules`): whatever the disk is called, and no other one of that disk. pvscan(8),
-//! which those rules call before the link is there, knows it from its environment (`DEVLINKS`).
+//! at once, the one whose disk udev sees first is activated in the initramfs, and by its name neither can be used. The
+//! physical volumes of the other one are therefore left out, by their UUIDs, whatever the disk is called:
 //!
-//! `lvmlocal.conf` is read after `lvm.conf`, and is the place for what one machine alone needs; Debian's hook copies all of `/etc/lvm` into
-//! the initramfs, dracut this file by name. A site's own `global_filter` would be replaced as a whole, and a filter that
-//! accepts a device by another name of it wins; where there is one it is left alone, and told.
+//! - a rule of udev, read before LVM's own (`69-lvm.rules`), has those pass them by. LVM's filters do not do that: a link
+//!   that a filter names is not there yet when that rule runs pvscan(8), and names of devices move. Debian's hooks copy
+//!   no rule of a site into the initramfs, so a hook of our own does; dracut is told to.
+//! - `global_filter` in `lvmlocal.conf` (read after `lvm.conf`, and the place for what one machine alone needs) rejects them
+//!   by the link that the rule makes, so that a person's commands find one group of that name. A site's own `global_filter`
+//!   would be replaced as a whole: where there is one it is left alone, and told.
+
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::{BootError, block, inroot::Root, storage::ForeignPv};
 
@@ -19,11 +22,56 @@ const BEGIN: &str =
     "# --- written when this system was installed: volume groups of the same name as one of its own";
 const END: &str = "# --- end of what was written at installation";
 
-/// Rejects `foreign`; what is to be told where that is not done.
+/// The rule of udev.
+pub const RULES: &str = "/etc/udev/rules.d/68-bareon-foreign-lvm.rules";
+
+/// What copies it into an initramfs of initramfs-tools.
+const HOOK: &str = "/etc/initramfs-tools/hooks/bareon-foreign-lvm";
+
+/// What has dracut copy it.
+const DRACUT: &str = "/etc/dracut.conf.d/bareon-foreign-lvm.conf";
+
+/// Whether a path of an initramfs is that of the rule.
+pub fn is_rule(path: &str) -> bool {
+    RULES.rsplit_once('/').is_some_and(|(_, name)| path.rsplit('/').next() == Some(name))
+}
+
+/// The rule: LVM's rules pass by what has this flag; the link is the one that they would have made.
+fn rules(foreign: &[ForeignPv]) -> String {
+    let rule = |pv: &ForeignPv| {
+        format!(
+            "ENV{{ID_FS_TYPE}}==\"LVM2_member\", ENV{{ID_FS_UUID_ENC}}==\"{0}\", \
+             ENV{{DM_UDEV_DISABLE_OTHER_RULES_FLAG}}=\"1\", SYMLINK+=\"disk/by-id/lvm-pv-uuid-{0}\"\n",
+            pv.uuid
+        )
+    };
+    let head = "# Written when this system was installed: physical volumes of other volume groups that have the name of one of \
+                its own.\nSUBSYSTEM!=\"block\", GOTO=\"foreign_lvm_end\"\nACTION==\"remove\", GOTO=\"foreign_lvm_end\"\n";
+    let rules: Vec<_> = foreign.iter().map(rule).collect();
+    format!("{head}{}LABEL=\"foreign_lvm_end\"\n", rules.concat())
+}
+
+/// Has the rule, and what copies it into the initramfs, or neither.
+fn write_rules(root: &Root, foreign: &[ForeignPv]) -> Result<(), BootError> {
+    if foreign.is_empty() {
+        return [RULES, HOOK, DRACUT].into_iter().try_for_each(|file| root.remove(file.as_ref()));
+    }
+    root.write(RULES, rules(foreign))?;
+    if root.has_program("update-initramfs") {
+        root.write(HOOK, format!("#!/bin/sh\n[ \"$1\" != prereqs ] || exit 0\nmkdir -p \"$DESTDIR/lib/udev/rules.d\"\ncp -p {RULES} \"$DESTDIR/lib/udev/rules.d/\"\n"))?;
+        let path = root.resolve(HOOK)?;
+        return fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(BootError::file("writing", path));
+    }
+    root.write(DRACUT, format!("install_items+=\" {RULES} \"\n"))
+}
+
+/// Leaves `foreign` out; what is to be told where that is not done.
 ///
 /// # Errors
 /// When a file cannot be read or written.
 pub fn write(root: &Root, foreign: &[ForeignPv]) -> Result<Option<String>, BootError> {
+    write_rules(root, foreign)?;
     let old = root.read(FILE)?.unwrap_or_default();
     let own = block::without(&old, BEGIN, END);
     if foreign.is_empty() {
@@ -38,7 +86,7 @@ pub fn write(root: &Root, foreign: &[ForeignPv]) -> Result<Option<String>, BootE
         let devices: Vec<_> = foreign.iter().map(|pv| pv.device.as_str()).collect();
         return Ok(Some(format!(
             "another volume group {group} is on {}, and the image has a global_filter of its own, which was left as it is: \
-             see that it rejects those, or rename that group (vgrename), else this system may not boot",
+             see that it rejects those, or rename that group (vgrename), else commands find two groups of that name",
             devices.join(", ")
         )));
     }
@@ -99,7 +147,18 @@ mod tests {
         );
         write(&root, &foreign()).unwrap();
         assert_eq!(root.read(FILE).unwrap().unwrap(), written, "once more is the same");
+        let rules = root.read(RULES).unwrap().unwrap();
+        assert!(
+            rules.contains("ENV{ID_FS_UUID_ENC}==\"AbC-2\", ENV{DM_UDEV_DISABLE_OTHER_RULES_FLAG}=\"1\""),
+            "{rules}"
+        );
+        assert!(root.has(DRACUT) && !root.has(HOOK), "no initramfs-tools");
+        root.write("/usr/sbin/update-initramfs", "").unwrap();
+        write(&root, &foreign()).unwrap();
+        let hook = fs::metadata(root.resolve(HOOK).unwrap()).unwrap();
+        assert_eq!(hook.permissions().mode() & 0o777, 0o755);
         write(&root, &[]).unwrap();
+        assert!([RULES, HOOK, DRACUT].iter().all(|file| !root.has(file)));
         assert_eq!(root.read(FILE).unwrap().unwrap(), "# local\nlocal {\n}\n");
     }
 
