@@ -10,6 +10,7 @@ mod case;
 mod crowd;
 mod differential;
 mod found;
+mod keep;
 mod leftovers;
 mod refusals;
 mod storage;
