@@ -29,7 +29,7 @@ use std::{
 use bareon_host::{Runner, grub};
 use nix::unistd::syncfs;
 
-use super::{Boot, BootError, Family, family, found::Found, inroot::Root};
+use super::{Boot, BootError, Family, defaults, family, found::Found, inroot::Root};
 use crate::hardware::usage::Kernel;
 
 /// Its configuration, and the name that its shell writes into its stages.
@@ -200,13 +200,11 @@ fn entries(root: &Root, wanted: &Kernels) -> Result<Vec<(String, String)>, BootE
 /// is what drivers give. Another one forbids nothing, and that is said.
 fn matches(name: &str, regexp: Option<&String>) -> bool {
     let Some(regexp) = regexp else { return true };
-    match beginning(regexp) {
-        Some(beginning) => name.starts_with(&beginning),
-        None => {
-            tracing::warn!("{regexp} is no text followed by .*, so every kernel is taken");
-            true
-        }
-    }
+    let Some(beginning) = beginning(regexp) else {
+        tracing::warn!("{regexp} is no text followed by .*, so every kernel is taken");
+        return true;
+    };
+    name.starts_with(&beginning)
 }
 
 /// The text that such an expression begins with.
@@ -227,23 +225,21 @@ fn beginning(regexp: &str) -> Option<String> {
 
 /// The text of `grub.conf`.
 fn conf(boot: &Boot, number: u32, uuid: &str, own_boot: bool, entries: &[(String, String)]) -> String {
-    let mut text =
-        format!("# Written when this system was installed.\ndefault=0\ntimeout={}\n", boot.grub_timeout);
+    let timeout = boot.grub_timeout;
     let dir = if own_boot { "" } else { "/boot" };
     let params = &boot.kernel_params;
-    if let Some(serial) = super::defaults::serial(params) {
-        text += &format!("{serial}\nterminal --timeout={} serial console\n", boot.grub_timeout);
+    let mut parts =
+        vec![format!("# Written when this system was installed.\ndefault=0\ntimeout={timeout}\n")];
+    if let Some(serial) = defaults::serial(params) {
+        parts.push(format!("{serial}\nterminal --timeout={timeout} serial console\n"));
     }
     for (kernel, initrd) in entries {
-        let version = kernel.trim_start_matches("vmlinuz-");
+        let title = format!("title Linux ({})", kernel.trim_start_matches("vmlinuz-"));
+        let root = format!("\troot (hd0,{})", number.saturating_sub(1));
         let line = format!("\tkernel {dir}/{kernel} ro root=UUID={uuid} {params}");
-        text += &format!(
-            "title Linux ({version})\n\troot (hd0,{})\n{}\n\tinitrd {dir}/{initrd}\n",
-            number.saturating_sub(1),
-            line.trim_end()
-        );
+        parts.push(format!("{title}\n{root}\n{}\n\tinitrd {dir}/{initrd}\n", line.trim_end()));
     }
-    text
+    parts.concat()
 }
 
 /// Has GRUB's shell put it onto a disk.
