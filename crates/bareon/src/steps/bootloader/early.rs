@@ -84,6 +84,9 @@ fn makes_by_dracut(root: &Root) -> bool {
 }
 
 /// Makes the initramfs of all kernels anew.
+///
+/// # Errors
+/// When the image has no program for it.
 pub fn make(root: &Root, boot: &Boot) -> Result<Cmd, BootError> {
     if root.has_program("update-initramfs") {
         return Ok(update_initramfs(root.path()));
@@ -311,7 +314,9 @@ fn stale(initramfs: &Initramfs, version: &str, needs: &Needs) -> Vec<String> {
             let others = mdadm_conf::uuids(text).into_iter().filter(|uuid| !needs.known.contains(uuid));
             others.for_each(|uuid| tell(path, &format!("the array {uuid}")));
         } else if CRYPTTABS.contains(&path.as_str()) {
-            leftovers::volumes(text).into_iter().for_each(|volume| tell(path, volume));
+            for volume in leftovers::volumes(text) {
+                tell(path, volume);
+            }
         } else if !lvm_conf::is_rule(path) {
             let words = text.lines().filter(|line| !line.trim_start().starts_with('#'));
             let words = words.flat_map(|line| line.split([' ', '\t', '"', '\'']));

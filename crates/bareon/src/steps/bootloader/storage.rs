@@ -128,9 +128,9 @@ impl Array {
 
 /// The UUID of the running array `device`.
 fn uuid(host: &dyn Runner, kernel: &Kernel, device: &str) -> Result<String, BootError> {
-    let real =
+    let node =
         fs::canonicalize(device).map_or_else(|_| device.into(), |path| path.to_string_lossy().into_owned());
-    let dir = kernel.sys.join("class/block").join(kernel_name(&real)).join("md");
+    let dir = kernel.sys.join("class/block").join(kernel_name(&node)).join("md");
     let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
     let found = match mdadm::uuid_in_sysfs(&read("uuid"), &read("metadata_version")) {
         Some(uuid) => Some(uuid),
