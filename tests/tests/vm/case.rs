@@ -155,7 +155,9 @@ impl Case {
         facts.has("route", "default via 10.0.2.2");
         facts.has("cmdline", KERNEL_PARAMETER);
         facts.has("cmdline", "console=ttyS0,115200");
-        facts.has("cmdline", "root=UUID=");
+        // GRUB names a volume by its name, which LVM keeps unique, and everything else by its UUID.
+        let root = ["root=UUID=", "root=/dev/mapper/"];
+        assert!(root.iter().any(|root| facts.get("cmdline").contains(root)), "{facts}");
         facts.has("fstab", "UUID=");
         facts.is("firmware", if self.machine.firmware == Firmware::Uefi { "UEFI" } else { "BIOS" });
         assert!(
