@@ -3,6 +3,8 @@
 //! It becomes a cloud-config, as data. Beside what the document says, there are a few things that hold for every
 //! system that was laid out here; `cloud_init` of the document may say otherwise.
 
+use std::net::Ipv4Addr;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
@@ -21,7 +23,14 @@ pub fn config_drive(document: &Document, report: &mut Report<'_>) -> ConfigDrive
     let mut user_data = defaults();
     let own = own(document, report);
     user_data.extend(own.clone());
+    user_data.extend(gateway(document).map(|via| ("bootcmd".into(), json!([route(via)]))));
     for (key, value) in document.cloud_init.iter().flatten() {
+        if let ("bootcmd", Some(Value::Array(ours)), Value::Array(theirs)) =
+            (key.as_str(), user_data.get_mut(key), value)
+        {
+            ours.extend(theirs.iter().cloned());
+            continue;
+        }
         if own.contains_key(key) {
             let problem = "the document itself says this already, by its own keys";
             let path = format!("/cloud_init/{}", key.replace('~', "~0").replace('/', "~1"));
@@ -80,6 +89,24 @@ fn own(document: &Document, report: &mut Report<'_>) -> Map<String, Value> {
         }
     }
     own
+}
+
+/// The gateway of the network's default route, by IPv4.
+fn gateway(document: &Document) -> Option<Ipv4Addr> {
+    let sections = document.network.iter().flatten().filter_map(|(_, section)| section.as_object());
+    let interfaces = sections.flat_map(Map::values);
+    let routes = interfaces.filter_map(|interface| interface.get("routes")?.as_array()).flatten();
+    let is_default = |route: &&Value| matches!(route["to"].as_str(), Some("default" | "0.0.0.0/0"));
+    routes.filter(is_default).find_map(|route| route["via"].as_str()?.parse().ok())
+}
+
+/// What sets that route at each boot where nobody did: with ifupdown, cloud-init writes it as a call of route(8),
+/// which is of net-tools, and those are often not installed.
+fn route(via: Ipv4Addr) -> String {
+    format!(
+        "if [ -f /etc/network/interfaces.d/50-cloud-init ] && ! command -v route >/dev/null 2>&1 && \
+         [ -z \"$(ip -4 route show default)\" ]; then ip -4 route add default via {via} || true; fi"
+    )
 }
 
 /// A user as cloud-init takes it.

@@ -301,6 +301,26 @@ cloud_init: {packages: [chrony], ssh_pwauth: true}
 }
 
 #[test]
+fn the_default_route_is_set_where_ifupdown_cannot() {
+    let boot = |text: &str| {
+        let text = format!("{}\n{text}", disk("{size: 1GiB, mount: /, format: ext4}"));
+        good(&text).configdrive.unwrap().ready.unwrap().user_data.get("bootcmd").cloned()
+    };
+    let network = "network: {ethernets: {a: {routes: [{to: 10.0.0.0/8, via: 10.0.0.2}, {to: 0.0.0.0/0, via: 10.0.0.1}]}}}";
+    let ours = boot(network).unwrap();
+    assert!(
+        ours[0].as_str().unwrap().contains("; then ip -4 route add default via 10.0.0.1 || true; fi"),
+        "{ours}"
+    );
+    assert_eq!(boot(&format!("{network}\ncloud_init: {{bootcmd: [x]}}")).unwrap(), json!([ours[0], "x"]));
+    assert_eq!(
+        boot("network: {ethernets: {a: {dhcp4: true}}}\ncloud_init: {bootcmd: [x]}"),
+        Some(json!(["x"]))
+    );
+    assert_eq!(boot("hostname: node"), None);
+}
+
+#[test]
 fn the_examples_follow_the_schema() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/examples");
     let schema = Bareon.schema().unwrap();
