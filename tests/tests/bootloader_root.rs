@@ -224,6 +224,9 @@ fn audited(boot: &Boot) -> Vec<Finding> {
     found
 }
 
+/// What breaks something, how that is found, and what mends it.
+type Break<'a> = (Box<dyn Fn() + 'a>, Check, Severity, &'a str, Box<dyn Fn() + 'a>);
+
 #[test]
 fn what_is_broken_of_an_installed_system_is_what_the_audit_finds() {
     if let Some(what) = missing() {
@@ -252,7 +255,6 @@ fn what_is_broken_of_an_installed_system_is_what_the_audit_finds() {
     let inside = |line: &str| {
         disk.inside(line);
     };
-    type Break<'a> = (Box<dyn Fn() + 'a>, Check, Severity, &'a str, Box<dyn Fn() + 'a>);
     let breaks: Vec<Break<'_>> = vec![
         (
             Box::new(|| inside("mv boot/vmlinuz-* root/")),

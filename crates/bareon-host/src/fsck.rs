@@ -82,7 +82,7 @@ fn harmless(line: &str) -> bool {
     bytes_that_differ || summary || KNOWN.iter().any(|known| line.starts_with(known))
 }
 
-/// A line that e2fsck or xfs_repair writes of a sound file system, too.
+/// A line that e2fsck or `xfs_repair` writes of a sound file system, too.
 fn heading(line: &str) -> bool {
     line.is_empty() || ["Pass ", "Phase ", "- ", "e2fsck "].iter().any(|start| line.starts_with(start))
 }

@@ -127,9 +127,8 @@ fn kept_data_on_arrays_and_volumes_outlive_a_reinstall() {
         scheme["lvs"][1]["size"] = json!(20);
         scheme["fss"].as_array_mut().map(Vec::pop);
         scheme["parteds"][0]["partitions"][5]["end"] = json!(500);
-        scheme["fss"].as_array_mut().map(|fss| {
-            fss.push(json!({"device": "/dev/vda6", "mount": "/six", "fs_type": "ext4", "fs_label": "six"}));
-        });
+        let six = json!({"device": "/dev/vda6", "mount": "/six", "fs_type": "ext4", "fs_label": "six"});
+        scheme["fss"].as_array_mut().expect("a list").push(six);
     });
     let answer = json!({
         "partition_scheme": rest, "image_scheme": [], "grub": {}, "skip_partitioning": false,
@@ -162,7 +161,8 @@ fn kept_data_on_arrays_and_volumes_outlive_a_reinstall() {
         ("keep-degraded", 0),
         ("rest", 0),
     ];
-    let expected: String = expected.iter().map(|(name, status)| format!("lay {name}: {status}\n")).collect();
+    let expected: Vec<_> = expected.iter().map(|(name, status)| format!("lay {name}: {status}\n")).collect();
+    let expected = expected.concat();
     assert_eq!(statuses, expected, "{said}");
     for words in
         ["the layout says 100 MiB, the disk has 80 MiB", "a volume other in top, the disk has these: t"]

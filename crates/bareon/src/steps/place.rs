@@ -160,13 +160,11 @@ impl Ground {
             return Err(Elsewhere::Missing { device: self.device.clone(), layout: layout() });
         }
         for leaf in found {
-            match self.on.get(&leaf) {
-                Some(place) => place.map_or(Ok(()), |place| place.check(&leaf, kernel))?,
-                None => {
-                    let device = self.device.clone();
-                    return Err(Elsewhere::Stacked { device, layout: layout(), found: leaf });
-                }
-            }
+            let Some(place) = self.on.get(&leaf) else {
+                let device = self.device.clone();
+                return Err(Elsewhere::Stacked { device, layout: layout(), found: leaf });
+            };
+            place.map_or(Ok(()), |place| place.check(&leaf, kernel))?;
         }
         Ok(())
     }

@@ -214,7 +214,7 @@ pub(super) mod tests {
     }
 
     fn opened(bytes: &[u8]) -> io::Result<Initramfs> {
-        read(bytes, &|path| path.ends_with(".conf"))
+        read(bytes, &|path| path.ends_with("conf"))
     }
 
     const FILES: &[(&str, &str)] =

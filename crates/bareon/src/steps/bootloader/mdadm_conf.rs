@@ -33,7 +33,7 @@ pub fn write(root: &Root, family: Family, arrays: &[(String, String)]) -> Result
     let place = places.into_iter().find(|place| root.has(place)).unwrap_or(places[0]);
     let old = root.read(place)?.unwrap_or_default();
     let new = text(&old, arrays);
-    if new != old { root.write(place, new) } else { Ok(()) }
+    if new == old { Ok(()) } else { root.write(place, new) }
 }
 
 /// The UUIDs of the arrays that such a file names, in lower case.

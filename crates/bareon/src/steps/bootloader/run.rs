@@ -104,7 +104,7 @@ pub fn run_then<T>(
     }
     target.bind()?;
     let parameters = early::parameters(boot, target.root(), &arrays);
-    let kernel_params = [&[boot.kernel_params.clone()], &*parameters].concat().join(" ");
+    let kernel_params = [std::slice::from_ref(&boot.kernel_params), &*parameters].concat().join(" ");
     let boot = &Boot { kernel_params: kernel_params.trim().to_owned(), ..boot.clone() };
     let mut report = configure(host, boot, &found, &mut target)?;
     let needs = early::Needs::new(boot, &arrays, found.uuids(), &found.early_types(), kernel);

@@ -25,7 +25,7 @@ use crate::{
     },
     objects::{
         PartitionScheme,
-        partition::{Kept, MultipleDevice, Partition},
+        partition::{Kept, LogicalVolume, MultipleDevice, Partition},
     },
     steps::place::{Elsewhere, Ground, Place},
 };
@@ -115,7 +115,7 @@ impl BringUp {
     }
 
     fn new(scheme: &PartitionScheme, kept: Kept, looks: bool, place: &dyn Fn(&Partition) -> Place) -> Self {
-        let volumes = scheme.lvs.iter().map(|lv| lv.device());
+        let volumes = scheme.lvs.iter().map(LogicalVolume::device);
         let devices = scheme.mds.iter().map(|md| md.name.clone()).chain(volumes);
         let grounds: Vec<_> = devices
             .filter(|device| kept.device(device))
@@ -211,8 +211,7 @@ impl BringUp {
     /// The groups of which a needed volume cannot be used.
     fn inactive<'a>(&'a self, stack: &'a Stack) -> Vec<&'a Group> {
         let needed = |group: &str, volume: &str| {
-            let of_group =
-                |lv: &&crate::objects::partition::LogicalVolume| lv.vgname == group && lv.name == volume;
+            let of_group = |lv: &&LogicalVolume| lv.vgname == group && lv.name == volume;
             self.scheme.lvs.iter().find(of_group).is_some_and(|lv| self.kept.device(&lv.device()))
         };
         let groups = self.scheme.vgs.iter().filter(|vg| self.kept.group(&vg.name));

@@ -116,7 +116,7 @@ impl<'a> View<'a> {
                 return compared.differences;
             }
             [group] => group,
-            [ref groups @ ..] => {
+            ref groups => {
                 let names: Vec<_> = groups.iter().map(|group| group.name.as_str()).collect();
                 compared.differs("/pvnames", format!("one group on {}", list(&pvs)), names.join(", "));
                 return compared.differences;
