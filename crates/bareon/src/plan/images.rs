@@ -19,7 +19,7 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
     let write = |request: Request, mirrors: &[String], grow, if_there| Step {
         stage: Stage::CopyImage,
         what: what(&request, mirrors),
-        action: Action::WriteImage(WriteImage {
+        action: Action::WriteImage(Box::new(WriteImage {
             ground: Ground::of(&request.target.to_string_lossy(), scheme, &place),
             up: BringUp::of_devices(scheme, &[&request.target.to_string_lossy()], &place),
             request,
@@ -27,7 +27,7 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
             grow,
             mount_point: mount_point.clone(),
             if_there,
-        }),
+        })),
     };
     let mut steps: Vec<_> = deployment
         .image_scheme

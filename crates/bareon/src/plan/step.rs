@@ -57,7 +57,7 @@ pub enum Action {
     /// Makes the config drive's image.
     MakeConfigDrive(MakeConfigDrive),
     /// Writes an image.
-    WriteImage(WriteImage),
+    WriteImage(Box<WriteImage>),
     /// Installs the boot loader.
     InstallBoot(Box<InstallBoot>),
 }
