@@ -43,6 +43,7 @@ pub mod mdadm_conf;
 pub mod modules;
 pub mod nvram;
 pub mod run;
+mod settle;
 pub mod storage;
 pub mod target;
 pub mod udev_rules;

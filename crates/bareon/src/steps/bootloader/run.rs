@@ -11,7 +11,7 @@ use super::{
     found::Found,
     fstab, grub_cfg,
     inroot::Root,
-    leftovers, legacy, lvm_conf, mdadm_conf, nvram,
+    leftovers, legacy, lvm_conf, mdadm_conf, nvram, settle,
     target::{BOUND, Target},
     udev_rules,
 };
@@ -174,6 +174,7 @@ fn configure_storage(
     arrays: &[(String, String)],
 ) -> Result<Vec<String>, BootError> {
     mdadm_conf::write(root, family, arrays)?;
+    settle::write(root, &boot.storage)?;
     let told = [lvm_conf::write(root, &boot.storage.foreign)?, leftovers::clear(root)?];
     Ok(told.into_iter().flatten().collect())
 }
