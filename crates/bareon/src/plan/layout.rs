@@ -115,7 +115,7 @@ pub(super) fn disks(
             let stays = |device: &str| kept.data(device) || kept.device(device) && is_fat(device);
             let esps = esps(parted, firmware)
                 .filter(|partition| !described(&partition.name) && !stays(&partition.name))
-                .map(|partition| esp_fs(&partition.name));
+                .map(|partition| esp_fs(partition, sector));
             let file_systems = scheme
                 .fss
                 .iter()
@@ -158,14 +158,17 @@ pub(super) fn esps(parted: &Parted, firmware: Firmware) -> impl Iterator<Item = 
     parted.partitions.iter().filter(move |partition| partition.esp && uefi)
 }
 
-fn esp_fs(device: &str) -> MakeFs {
-    // FAT32 even where the partition is small: firmware need not read other ones from a fixed disk.
-    MakeFs {
-        device: device.into(),
-        fs: FsType::Vfat,
-        label: "ESP".into(),
-        options: vec!["-F".into(), "32".into()],
-    }
+/// The fewest clusters that a FAT32 has: firmware takes a file system with fewer for FAT16, whatever is written in it.
+const FAT32_CLUSTERS: u64 = 65525;
+
+fn esp_fs(partition: &Partition, sector: u64) -> MakeFs {
+    // Of its sectors some are reserved, and two tables have four bytes for each cluster of at least one sector.
+    let sectors = (partition.size().0 << 20) / sector;
+    let clusters = sectors.saturating_sub(64) * sector / (sector + 8);
+    // FAT32 wherever it is one: firmware need not read other ones from a fixed disk, but reads them. With sectors of
+    // 4096 bytes that takes 257 MiB.
+    let options = if clusters >= FAT32_CLUSTERS { vec!["-F".into(), "32".into()] } else { Vec::new() };
+    MakeFs { device: partition.name.clone(), fs: FsType::Vfat, label: "ESP".into(), options }
 }
 
 pub(super) fn make_fs(fs: &FileSystem) -> Option<MakeFs> {
@@ -281,5 +284,26 @@ fn gpt_name(partition: &Partition, scheme: &PartitionScheme) -> String {
         md.name.trim_start_matches("/dev/").into()
     } else {
         String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_esp_is_fat32_only_where_it_has_enough_clusters() {
+        let is_32 = |end: u64, sector: u64| {
+            let partition = json!({
+                "name": "/dev/vda2", "count": 2, "device": "/dev/vda", "begin": 1, "end": end,
+                "partition_type": "primary",
+            });
+            let fs = esp_fs(&serde_json::from_value(partition).unwrap(), sector);
+            fs.options == ["-F", "32"]
+        };
+        assert!(is_32(201, 512) && is_32(65, 512) && is_32(513, 4096) && is_32(259, 4096));
+        assert!(!is_32(201, 4096) && !is_32(257, 4096) && !is_32(33, 512));
     }
 }
