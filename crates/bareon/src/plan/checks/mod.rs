@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The stages that write to disks.
-const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
+pub(super) const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
 
 /// All refusals.
 pub(super) fn refusals(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Refusal> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checks, Stage};
+use super::{Checks, Stage, WRITING};
 use crate::{
     objects::{
         Bytes,
@@ -89,14 +89,13 @@ impl Checks<'_> {
         let same = scheme.vgs.iter().filter(|other| other.name == vg.name).count();
         let pvs: Vec<_> = vg.pvnames.iter().map(|name| volumes::pv(scheme, name)).collect();
         let lvs = volumes::volumes_of(scheme, vg);
-        let stages = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
         if same > 1 {
             let problem = "there are two groups of this name";
-            self.refuse(&stages, &format!("{path}/name"), &vg.name, problem, "give each its own");
+            self.refuse(&WRITING, &format!("{path}/name"), &vg.name, problem, "give each its own");
         }
         if pvs.is_empty() {
             let remedy = "give it a partition of type pv, or leave the group out";
-            self.refuse(&stages, path, &vg.name, "this volume group has no physical volume", remedy);
+            self.refuse(&WRITING, path, &vg.name, "this volume group has no physical volume", remedy);
             return;
         }
         if self.kept.group(&vg.name) {
@@ -105,7 +104,7 @@ impl Checks<'_> {
         }
         if pvs.iter().all(|pv| pv.metadatacopies == 0) || pvs.iter().any(|pv| pv.metadatacopies > 2) {
             let problem = "each physical volume has 0, 1 or 2 copies of the metadata, and one of a group has at least 1";
-            self.refuse(&stages, path, &vg.name, problem, "set metadatacopies to 1 or 2");
+            self.refuse(&WRITING, path, &vg.name, problem, "set metadatacopies to 1 or 2");
         }
         let capacity = volumes::capacity(scheme, vg, sizes);
         let wanted: Vec<_> = lvs.iter().map(|lv| lv.size).collect();
@@ -120,7 +119,7 @@ impl Checks<'_> {
                 mib(capacity)
             );
             self.refuse(
-                &stages,
+                &WRITING,
                 path,
                 &vg.name,
                 &problem,

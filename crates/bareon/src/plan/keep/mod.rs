@@ -11,7 +11,7 @@ mod tests;
 
 use serde_json::Value;
 
-use super::{Action, Refusal, Stage, Step, layout};
+use super::{Action, Refusal, Stage, Step, checks::WRITING, layout};
 use crate::{
     drivers::{Deployment, Mistake},
     hardware::{Machine, content::Content},
@@ -25,9 +25,6 @@ use crate::{
 
 /// The highest number that the kernel gives a partition.
 const LAST: u32 = 256;
-
-/// The stages that write to disks.
-const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
 
 /// What of the layout is kept.
 pub(super) fn kept(deployment: &Deployment) -> Kept {
