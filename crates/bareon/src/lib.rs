@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod build;
 mod chain;
 pub mod cli;
 pub mod drivers;

@@ -4,6 +4,7 @@
 //! As JSON they have the shape that `plan --json` prints and that drivers installed on their own
 //! answer with.
 
+pub mod build;
 pub mod configdrive;
 pub mod grub;
 pub mod image;
@@ -11,6 +12,7 @@ pub mod os;
 pub mod partition;
 pub mod size;
 
+pub use build::BuildScheme;
 pub use configdrive::{CloudInit, ConfigDriveScheme};
 pub use grub::Grub;
 pub use image::{Image, ImageScheme};
