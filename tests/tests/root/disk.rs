@@ -24,6 +24,11 @@ fn tidy(line: &str) {
     eprintln!("could not be tidied up: {line}");
 }
 
+/// Has the kernel forget the partitions of a device; it refuses while others look at one of them.
+pub fn forget(device: &str) {
+    tidy(&format!("partx -d {device} 2>/dev/null; ! ls {device}p* >/dev/null 2>&1"));
+}
+
 /// A disk of its own.
 pub struct Disk {
     dir: TempDir,
@@ -113,7 +118,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if !self.nodes().is_empty() {
-            tidy(&format!("partx -d {}", self.name));
+            forget(&self.name);
         }
         tidy(&format!("losetup -d {}", self.name));
     }
