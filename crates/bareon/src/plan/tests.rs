@@ -106,6 +106,8 @@ prop_compose! {
             ("esp" | "boot", _) => "vfat",
             _ => fs,
         };
+        // Mostly one that is large enough.
+        let size = if fs == "xfs" && size % 8 > 0 { size + 300 } else { size };
         (gap, size, flag, fs, options, drive)
     }
 }

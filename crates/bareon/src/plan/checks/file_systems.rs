@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use bareon_host::mkfs::FsType;
 
 use super::{Checks, Stage, WRITING};
-use crate::objects::{Bytes, partition::FileSystem};
+use crate::objects::{Bytes, Mib, partition::FileSystem};
+
+/// The least that `mkfs.xfs` makes, since xfsprogs 5.19: it would refuse when the tables are written already.
+const XFS_LEAST: Mib = Mib(300);
 
 impl Checks<'_> {
     pub(super) fn file_systems(&mut self) {
         let scheme = &self.deployment.partition_scheme;
         let mut mounts: BTreeMap<String, usize> = BTreeMap::new();
         let mut devices: BTreeMap<&str, usize> = BTreeMap::new();
+        let sizes = self.device_sizes();
         for (i, fs) in scheme.fss.iter().enumerate() {
             let path = format!("/partition_scheme/fss/{i}");
             self.file_system(&path, fs);
+            self.room(&path, fs, sizes.get(&fs.device).copied());
             if let Some(mount) = fs.mount.as_deref().filter(|mount| *mount != "swap") {
                 if let Some(first) = mounts.insert(normal(mount), i) {
                     let problem = format!(
@@ -104,6 +109,20 @@ impl Checks<'_> {
                 );
             }
             Ok(_) => {}
+        }
+    }
+
+    /// A file system that has less room than its mkfs asks for. One that is kept or comes as an image is not made.
+    fn room(&mut self, path: &str, fs: &FileSystem, room: Option<Bytes>) {
+        let imaged = self.deployment.image_scheme.iter().any(|image| image.target_device == fs.device);
+        if imaged || self.kept.data(&fs.device) || fs.fs_type.parse() != Ok(FsType::Xfs) {
+            return;
+        }
+        // What has no size is refused where it is described.
+        if let Some(room) = room.filter(|room| room.0 > 0 && *room < XFS_LEAST.bytes()) {
+            let problem = format!("{} has room for {room}, an xfs needs {XFS_LEAST}", fs.device);
+            let remedy = "make the volume larger, or use ext4 there";
+            self.refuse(&[Stage::Partition], &format!("{path}/fs_type"), &fs.fs_type, &problem, remedy);
         }
     }
 

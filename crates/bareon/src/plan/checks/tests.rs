@@ -142,9 +142,14 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
         at!(DATA, "/mount", ALL, |d| fs(d, 1).mount = Some("none".into())),
         at!(DATA, "/device", ALL, |d| fs(d, 1).device = "/dev/sdz1".into()),
         at!(DATA, "/device", ALL, |d| fs(d, 1).device = "/dev/sda3".into()),
-        at!(DATA, "/device", WRITING, |d| fs(d, 1).device = "/dev/sda4".into()),
-        at!(DATA, "/fs_type", BOTH, |d| fs(d, 1).device = "/dev/sda2".into()),
+        at!(DATA, "/device", WRITING, |d| {
+            (fs(d, 1).device, fs(d, 1).fs_type) = ("/dev/sda4".into(), "ext4".into());
+        }),
+        at!(DATA, "/fs_type", BOTH, |d| {
+            (fs(d, 1).device, fs(d, 1).fs_type) = ("/dev/sda2".into(), "ext4".into());
+        }),
         at!(DATA, "/fs_type", BOTH, |d| fs(d, 1).fs_type = "zfs".into()),
+        at!(DATA, "/fs_type", LAYOUT, |d| d.partition_scheme.parteds[1].partitions[0].end = Mib(300)),
         at!(DATA, "/fs_label", LAYOUT, |d| fs(d, 1).fs_label = "thirteen long".into()),
         at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "-m 0 /dev/sdz".into()),
         at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "-l logdev=/dev/sdz".into()),
@@ -280,6 +285,7 @@ fn with_logical_partitions() -> Deployment {
         })
         .collect();
     parted.label = Label::Msdos;
+    deployment.partition_scheme.fss[1].fs_type = "ext4".into();
     deployment
 }
 
@@ -308,6 +314,22 @@ fn a_master_boot_record_has_rules_of_its_own() {
         let found = refused(&deployment, &machine());
         assert!(found.contains(&(path, LAYOUT.to_vec())), "change {number}: {found:?}");
     }
+}
+
+#[test]
+fn an_xfs_is_small_where_it_is_not_made() {
+    let mut deployment = good();
+    deployment.partition_scheme.parteds[1].partitions[0].end = Mib(301);
+    assert_eq!(refused(&deployment, &machine()), []);
+    deployment.partition_scheme.parteds[1].partitions[0].end = Mib(300);
+    let mut kept = deployment.clone();
+    kept.partition_scheme.fss[1].keep_data = true;
+    let refusals = refusals(&kept, &machine(), Firmware::Both);
+    assert!(refusals.iter().all(|refusal| !refusal.mistake.problem.contains("xfs needs")), "{refusals:?}");
+    let mut image = deployment.image_scheme[0].clone();
+    image.target_device = "/dev/sdb1".into();
+    deployment.image_scheme.push(image);
+    assert_eq!(refused(&deployment, &machine()), []);
 }
 
 #[test]
