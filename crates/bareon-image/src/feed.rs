@@ -150,7 +150,7 @@ impl Job {
         let mut sha256 = self.hashed.then(Sha256::new);
         let mut bytes = 0;
         loop {
-            let Some(mut buffer) = self.pool.take(&self.shared) else { return Ok(()) };
+            let Some(mut buffer) = self.pool.take(&*self.shared) else { return Ok(()) };
             let ended = self.fill(&mut buffer, source.as_mut())?;
             bytes += buffer.len() as u64;
             if let Some(digest) = &mut sha256 {

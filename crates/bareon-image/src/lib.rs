@@ -20,6 +20,7 @@ mod container;
 mod digest;
 mod error;
 mod feed;
+pub mod pack;
 mod pipeline;
 mod pool;
 mod progress;

@@ -6,10 +6,7 @@ use std::ops::Deref;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{
-    shared::{Shared, TICK},
-    source::Watch,
-};
+use crate::{shared::TICK, source::Watch};
 
 /// The alignment of a buffer and of its size, in bytes.
 pub const ALIGN: usize = 4096;
@@ -34,9 +31,9 @@ impl Pool {
     }
 
     /// Waits for a buffer; `None` when all is to stop.
-    pub fn take(&self, shared: &Shared) -> Option<Buffer> {
+    pub fn take(&self, watch: &impl Watch) -> Option<Buffer> {
         loop {
-            if shared.stopped() {
+            if watch.stopped() {
                 return None;
             }
             if let Ok(bytes) = self.idle.recv_timeout(TICK) {
@@ -87,14 +84,15 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::Shared;
 
     #[test]
     fn buffers_are_aligned_and_come_back() {
         let (shared, _notices) = Shared::new();
         let pool = Pool::new(2, ALIGN);
         for _ in 0..5 {
-            let mut first = pool.take(&shared).unwrap();
-            let second = pool.take(&shared).unwrap();
+            let mut first = pool.take(&*shared).unwrap();
+            let second = pool.take(&*shared).unwrap();
             first.space()[..3].copy_from_slice(b"abc");
             first.grow(3);
             assert_eq!(&*first, b"abc");
@@ -109,8 +107,8 @@ mod tests {
     fn who_waits_for_a_buffer_is_released_by_a_stop() {
         let (shared, _notices) = Shared::new();
         let pool = Pool::new(1, ALIGN);
-        let _held = pool.take(&shared).unwrap();
+        let _held = pool.take(&*shared).unwrap();
         shared.stop();
-        assert!(pool.take(&shared).is_none());
+        assert!(pool.take(&*shared).is_none());
     }
 }
