@@ -49,6 +49,11 @@ impl Cmd {
     ///
     /// `PATH` is set by `env(1)` inside, as the shell that one pastes this into may have another.
     pub fn inside(root: &Path, program: &str) -> Self {
+        Self::inside_with(root, &[], program)
+    }
+
+    /// The same with more of an environment: words of the form `NAME=VALUE`.
+    pub fn inside_with(root: &Path, environment: &[&str], program: &str) -> Self {
         Tool::Chroot
             .cmd()
             .arg(root)
@@ -56,7 +61,16 @@ impl Cmd {
             .arg("-i")
             .arg("LC_ALL=C")
             .arg(format!("PATH={}", crate::runner::PATH))
+            .args(environment)
             .arg(program)
+    }
+
+    /// Adds a variable to the environment of a program that runs [inside](Self::inside) a tree.
+    #[must_use]
+    pub fn env_inside(mut self, name: &str, value: &str) -> Self {
+        let at = self.args.iter().position(|arg| arg == "LC_ALL=C").unwrap_or(self.args.len());
+        self.args.insert(at, format!("{name}={value}").into());
+        self
     }
 
     /// Adds an argument.

@@ -3,9 +3,11 @@
 //! A wrapper builds a [`Cmd`], a [`Runner`] runs it, and a pure function reads what it printed.
 //! [`System`] is the real machine, [`Script`] a fake one for tests.
 
+pub mod apt;
 pub mod blkid;
 pub mod chroot;
 pub mod cmd;
+pub mod debootstrap;
 pub mod efibootmgr;
 pub mod entropy;
 pub mod fsck;
@@ -16,7 +18,9 @@ pub mod lock;
 pub mod lvm;
 pub mod mdadm;
 pub mod mkfs;
+pub mod mmdebstrap;
 pub mod mount;
+pub mod namespace;
 mod orphan;
 pub mod partx;
 mod process;

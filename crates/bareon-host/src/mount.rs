@@ -33,6 +33,21 @@ pub fn bind(from: &str, dir: &Path) -> Cmd {
     Tool::Mount.cmd().time_limit(SHORT).args(["--bind", from]).arg(dir)
 }
 
+/// Mounts a tmpfs of at most `size` bytes at `dir`, for its owner alone.
+pub fn memory(dir: &Path, size: u64) -> Cmd {
+    let options = format!("size={size},mode=700");
+    Tool::Mount.cmd().time_limit(SHORT).args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir)
+}
+
+/// Mounts pseudo terminals at `dir` that nobody else has.
+pub fn own_ptys(dir: &Path) -> Cmd {
+    Tool::Mount
+        .cmd()
+        .time_limit(SHORT)
+        .args(["-t", "devpts", "-o", "newinstance,ptmxmode=0666", "devpts"])
+        .arg(dir)
+}
+
 /// Unmounts `dir`.
 pub fn umount(dir: &Path) -> Cmd {
     Tool::Umount.cmd().time_limit(SHORT).arg(dir)

@@ -30,6 +30,16 @@ pub(crate) fn prevent(command: &mut Command) {
     }
 }
 
+/// The same for what `command` starts in a process namespace of its own, where its parent cannot be seen.
+pub(crate) fn prevent_unseen(command: &mut Command) {
+    let ask = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
+    #[expect(unsafe_code, reason = "between fork and exec, it makes one system call and allocates nothing")]
+    // SAFETY: prctl(2) touches no memory and no lock; the error is a plain code.
+    unsafe {
+        command.pre_exec(ask);
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a program of ours has to be killed")]
 mod tests {

@@ -12,6 +12,8 @@ pub enum Tool {
     Btrfs,
     /// `chroot(8)`: runs a program of the installed system.
     Chroot,
+    /// `debootstrap(8)`: makes the tree of a suite.
+    Debootstrap,
     /// A data driver that was installed as an executable; its path is the first argument.
     Driver,
     /// `e2fsck(8)`: checks ext2, ext3 and ext4 before they are grown.
@@ -44,6 +46,8 @@ pub enum Tool {
     Mkisofs,
     /// `mkswap(8)`.
     Mkswap,
+    /// `mmdebstrap(1)`: makes the tree of a suite by apt.
+    Mmdebstrap,
     /// `mount(8)`.
     Mount,
     /// `partx(8)`: tells the kernel of partitions.
@@ -52,6 +56,8 @@ pub enum Tool {
     Resize2fs,
     /// `sfdisk(8)`: writes partition tables.
     Sfdisk,
+    /// `tar(1)`.
+    Tar,
     /// `udevadm(8)`: udev's database and queue.
     Udevadm,
     /// `umount(8)`.
@@ -84,6 +90,7 @@ impl Tool {
             Self::Blkid => ("blkid", "util-linux", "util-linux"),
             Self::Btrfs => ("btrfs", "btrfs-progs", "btrfs-progs"),
             Self::Chroot => ("chroot", "coreutils", "coreutils"),
+            Self::Debootstrap => ("debootstrap", "debootstrap", "debootstrap"),
             Self::Driver => ("env", "coreutils", "coreutils"),
             Self::E2fsck => ("e2fsck", "e2fsprogs", "e2fsprogs"),
             Self::Efibootmgr => ("efibootmgr", "efibootmgr", "efibootmgr"),
@@ -100,10 +107,12 @@ impl Tool {
             Self::MkfsXfs => ("mkfs.xfs", "xfsprogs", "xfsprogs"),
             Self::Mkisofs => ("mkisofs", "xorriso", "genisoimage"),
             Self::Mkswap => ("mkswap", "util-linux", "util-linux"),
+            Self::Mmdebstrap => ("mmdebstrap", "mmdebstrap", "mmdebstrap"),
             Self::Mount => ("mount", "mount", "util-linux"),
             Self::Partx => ("partx", "util-linux", "util-linux"),
             Self::Resize2fs => ("resize2fs", "e2fsprogs", "e2fsprogs"),
             Self::Sfdisk => ("sfdisk", "fdisk", "util-linux"),
+            Self::Tar => ("tar", "tar", "tar"),
             Self::Udevadm => ("udevadm", "udev", "systemd-udev"),
             Self::Umount => ("umount", "mount", "util-linux"),
             Self::Wipefs => ("wipefs", "util-linux", "util-linux"),

@@ -34,7 +34,7 @@ pub use container::Container;
 pub use error::{ImageError, WriteError};
 pub use pipeline::{ceiling, fetch, write};
 pub use progress::{Progress, Silent};
-pub use request::{HttpOptions, Options, Request, TargetState, Written};
+pub use request::{HttpOptions, Options, ProxyUse, Request, TargetState, Written};
 pub use source::{check_uri, client::build as http_client, shown};
 
 /// 2^20 bytes.

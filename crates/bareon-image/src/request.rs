@@ -57,6 +57,20 @@ pub struct HttpOptions {
     pub retry_delay: Duration,
     /// Certificates (PEM) of authorities that are trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
+    /// How the server is reached.
+    pub proxy: ProxyUse,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ProxyUse {
+    /// As the environment says (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+    #[default]
+    Environment,
+    /// Without a proxy, whatever the environment says.
+    Direct,
+    /// Through the proxy at this URI.
+    Through(String),
 }
 
 impl Default for HttpOptions {
@@ -66,6 +80,7 @@ impl Default for HttpOptions {
             stall: Duration::from_secs(10),
             retry_delay: Duration::from_secs(2),
             ca_file: None,
+            proxy: ProxyUse::Environment,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod build;
 mod chain;
 pub mod cli;
+mod digest;
 pub mod drivers;
 pub mod hardware;
 pub mod input;

@@ -6,13 +6,13 @@
 use std::{error::Error, fs, io, path::Path};
 
 use reqwest::{
-    Certificate,
+    Certificate, Proxy,
     blocking::{Client, ClientBuilder},
 };
 
-use crate::{HttpOptions, ImageError};
+use crate::{HttpOptions, ImageError, ProxyUse};
 
-/// A client for `uri`, by the system's authorities, `ca_file`, and the proxies of the environment.
+/// A client for `uri`, by the system's authorities, `ca_file`, and the proxy that `options` name.
 ///
 /// # Errors
 /// When `ca_file` cannot be used, or there is no way to make a client.
@@ -20,7 +20,16 @@ pub fn build(uri: &str, options: &HttpOptions) -> Result<Client, ImageError> {
     // Only the first call of a process has an effect, and any provider that was chosen before will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let own = options.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    let builder = || settings(options);
+    let unusable = |source: reqwest::Error| ImageError::Client { uri: uri.to_owned(), source: source.into() };
+    let proxy = match &options.proxy {
+        ProxyUse::Through(proxy) => Some(Proxy::all(proxy).map_err(unusable)?),
+        ProxyUse::Environment | ProxyUse::Direct => None,
+    };
+    let builder = || match (&options.proxy, &proxy) {
+        (ProxyUse::Environment, _) => settings(options),
+        (_, None) => settings(options).no_proxy(),
+        (_, Some(proxy)) => settings(options).no_proxy().proxy(proxy.clone()),
+    };
     if let Ok(client) = builder().tls_certs_merge(own.clone()).build() {
         return Ok(client);
     }
@@ -31,7 +40,7 @@ pub fn build(uri: &str, options: &HttpOptions) -> Result<Client, ImageError> {
     let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
     let built_in = built_in.filter_map(|der| Certificate::from_der(der).ok());
     let client = builder().tls_certs_only(built_in.chain(own)).build();
-    client.map_err(|source| ImageError::Client { uri: uri.to_owned(), source: source.into() })
+    client.map_err(unusable)
 }
 
 fn settings(options: &HttpOptions) -> ClientBuilder {

@@ -58,6 +58,7 @@ pub fn options() -> Options {
             stall: Duration::from_millis(500),
             retry_delay: Duration::from_millis(1),
             ca_file: None,
+            proxy: bareon_image::ProxyUse::Environment,
         },
         ..Options::default()
     }

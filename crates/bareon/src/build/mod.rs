@@ -16,3 +16,5 @@
 //! included, the kernel ends all of its processes and takes its mounts down with it; loop devices, used for file systems
 //! that only the kernel can fill, free themselves with their mount. What is left on the disk is one working folder, held
 //! by a lock: the next run with the same `image_build_dir` removes those that nobody holds any more.
+
+pub mod tree;

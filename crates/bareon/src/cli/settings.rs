@@ -130,6 +130,7 @@ impl Settings {
             stall: self.http_request_timeout.0,
             retry_delay: self.http_retry_delay,
             ca_file: self.ca_file.clone(),
+            ..HttpOptions::default()
         }
     }
 }

@@ -7,9 +7,8 @@
 
 use std::fmt::Write as _;
 
-use sha2::{Digest, Sha256};
-
 use super::{Action, MakeConfigDrive, Plan};
+use crate::digest;
 
 /// How many hexadecimal digits an id has: 64 bits tell plans apart, and can be read out over a telephone.
 const DIGITS: usize = 16;
@@ -33,8 +32,6 @@ impl Plan {
         for content in &self.destroys {
             let _ = writeln!(text, "destroys {content:?}");
         }
-        let digest = Sha256::digest(text);
-        let digits = digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
-        digits.concat()[..DIGITS].to_owned()
+        digest::sha256(text)[..DIGITS].to_owned()
     }
 }

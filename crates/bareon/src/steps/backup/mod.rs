@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    digest,
     hardware::{
         Identity,
         usage::{Kernel, bytes_in, kernel_name},
@@ -274,17 +275,7 @@ fn copied(disk: &File, offset: u64, length: u64, file: &mut File, at: u64) -> Re
         }
         done += take as u64;
     }
-    Ok(hex(&sum.finalize()))
-}
-
-fn hex(sum: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    sum.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(digest::hex(&sum.finalize()))
 }
 
 /// Puts into the report what fits, tables first.

@@ -27,15 +27,17 @@ use bareon_host::{
     partx,
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{
-    contents, hex,
+    contents,
     index::{self, Index, Overwritten, Region, Saved},
 };
-use crate::hardware::{
-    Identity,
-    usage::{self, Kernel, Usage},
+use crate::{
+    digest,
+    hardware::{
+        Identity,
+        usage::{self, Kernel, Usage},
+    },
 };
 
 /// Why nothing can be put back.
@@ -194,7 +196,7 @@ impl Undo {
         for region in &saved.regions {
             let kept = contents(&restored.file, region)
                 .map_err(|source| UndoError::Read { dir: self.dir.clone(), source })?;
-            if hex(&Sha256::digest(&kept)) != region.sha256 {
+            if digest::sha256(&kept) != region.sha256 {
                 let (file, what) = (restored.file.clone(), region.what.clone());
                 return Err(UndoError::Damaged { file, what, device: saved.device.clone() });
             }

@@ -1,0 +1,139 @@
+//! `apt-get(8)`, run in a tree: every call is in this file, and what its output says.
+//!
+//! Its settings come from one file in the tree, named by `APT_CONFIG`, so that no trace of them is left in
+//! `/etc/apt`; debconf asks nothing, as nobody is there to answer.
+
+use std::{path::Path, time::Duration};
+
+use crate::Cmd;
+
+/// How long a slow mirror, or a package's own scripts, may take.
+const LIMIT: Duration = Duration::from_hours(6);
+
+/// A call of apt-get in the tree at `root`, with the settings of the tree's file `conf`.
+fn apt_get(root: &Path, conf: &str) -> Cmd {
+    let conf = format!("APT_CONFIG={conf}");
+    let environment = [conf.as_str(), "DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true"];
+    Cmd::inside_with(root, &environment, "apt-get").time_limit(LIMIT).arg("--yes")
+}
+
+/// Fetches the indexes.
+pub fn update(root: &Path, conf: &str) -> Cmd {
+    apt_get(root, conf).arg("update")
+}
+
+/// Shows what an upgrade and the installation of `packages` would fetch; see [`parse_uris`].
+pub fn print_uris(root: &Path, conf: &str, packages: &[String]) -> Cmd {
+    install_arguments(apt_get(root, conf).arg("--print-uris"), packages)
+}
+
+/// Fetches what an upgrade and the installation of `packages` need.
+pub fn download(root: &Path, conf: &str, packages: &[String]) -> Cmd {
+    install_arguments(apt_get(root, conf).arg("--download-only"), packages)
+}
+
+/// Brings all packages up to date.
+pub fn dist_upgrade(root: &Path, conf: &str) -> Cmd {
+    apt_get(root, conf).arg("dist-upgrade")
+}
+
+/// Installs `packages` with what they need, and nothing that they only recommend.
+pub fn install(root: &Path, conf: &str, packages: &[String]) -> Cmd {
+    install_arguments(apt_get(root, conf), packages)
+}
+
+fn install_arguments(cmd: Cmd, packages: &[String]) -> Cmd {
+    cmd.args(["--no-install-recommends", "install"]).args(packages)
+}
+
+/// A package that is to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its name in `/var/cache/apt/archives`.
+    pub file: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Reads `--print-uris`: lines of a quoted URI, a file name, a size in bytes and a digest.
+pub fn parse_uris(text: &str) -> Vec<Fetched> {
+    text.lines()
+        .filter_map(|line| {
+            let (_, rest) = line.strip_prefix('\'')?.split_once("' ")?;
+            let mut words = rest.split(' ');
+            let file = words.next()?.to_owned();
+            Some(Fetched { file, size: words.next()?.parse().ok()? })
+        })
+        .collect()
+}
+
+/// The lines of apt's and dpkg's output that say why it failed: what apt calls an error, what dpkg says of a package,
+/// and the last lines of the script of the package that failed.
+pub fn reasons(stdout: &str, stderr: &str) -> Vec<String> {
+    /// How much of a script's own words is shown.
+    const BEFORE: usize = 5;
+    let mut reasons = Vec::new();
+    let lines: Vec<_> = stdout.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    if stderr.contains("dpkg: error processing") || stdout.contains("dpkg: error processing") {
+        // What the script said before dpkg noticed is at the end of what was being set up.
+        let from =
+            lines.iter().rposition(|line| line.starts_with("Setting up ") || line.starts_with("Unpacking "));
+        if let Some(from) = from {
+            let until = lines[from..].iter().position(|line| line.starts_with("Errors were encountered"));
+            let said = &lines[from..until.map_or(lines.len(), |until| from + until)];
+            reasons.push(said[0].to_owned());
+            reasons.extend(said[1..].iter().rev().take(BEFORE).rev().map(|line| (*line).to_owned()));
+        }
+    }
+    let errors = stdout.lines().filter(|line| line.starts_with("Err:")).chain(stderr.lines());
+    for line in errors.map(str::trim).filter(|line| !line.is_empty()) {
+        let noise = line.starts_with("debconf: ") || line.starts_with("W: Download is performed unsandboxed");
+        if !noise && !reasons.iter().any(|said| said == line) {
+            reasons.push(line.to_owned());
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apt_is_called_in_the_tree_with_its_own_settings() {
+        assert_eq!(
+            install(Path::new("/t"), "/run/x.conf", &["ssh".into()]).to_string(),
+            "chroot /t /usr/bin/env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+             APT_CONFIG=/run/x.conf DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true \
+             apt-get --yes --no-install-recommends install ssh"
+        );
+    }
+
+    #[test]
+    fn uris_are_read_among_what_else_apt_prints() {
+        let text =
+            "Reading package lists...\n'http://m/debian/pool/a%3a1.deb' a_1%3a1_amd64.deb 1234 SHA256:ab\n";
+        assert_eq!(parse_uris(text), [Fetched { file: "a_1%3a1_amd64.deb".into(), size: 1234 }]);
+    }
+
+    #[test]
+    fn the_words_of_the_package_that_failed_are_told() {
+        let stdout = "Setting up fine (1) ...\nSetting up bad (1.0) ...\nbad: cannot find my config\n\
+                      Errors were encountered while processing:\n bad\n";
+        let stderr = "debconf: delaying package configuration\ndpkg: error processing package bad (--configure):\n \
+                      installed bad package post-installation script subprocess returned error exit status 1\n\
+                      E: Sub-process /usr/bin/dpkg returned an error code (1)\n";
+        assert_eq!(
+            reasons(stdout, stderr),
+            [
+                "Setting up bad (1.0) ...",
+                "bad: cannot find my config",
+                "dpkg: error processing package bad (--configure):",
+                "installed bad package post-installation script subprocess returned error exit status 1",
+                "E: Sub-process /usr/bin/dpkg returned an error code (1)",
+            ]
+        );
+        let gone = reasons("Err:1 http://m x InRelease\n", "E: Failed to fetch http://m/x\n");
+        assert_eq!(gone, ["Err:1 http://m x InRelease", "E: Failed to fetch http://m/x"]);
+    }
+}

@@ -1,0 +1,281 @@
+//! The smallest tree: by debootstrap or by mmdebstrap, both from the first repository of the input.
+//!
+//! debootstrap downloads first and unpacks then, so that what it downloaded can be kept: it is taken again as long as
+//! the mirror's Release file is the same. mmdebstrap takes indexes and packages as apt keeps them. Signatures are
+//! checked unless the repository is trusted.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bareon_host::{
+    Cmd, CommandError, Runner,
+    debootstrap::{self, Debootstrap},
+    mmdebstrap::{AptCache, Mmdebstrap},
+};
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    apt,
+    cache::{ARCHIVES, Cache, CacheError, LISTS},
+    release::{Release, proxy_use},
+};
+use crate::objects::build::{BuildScheme, Repo};
+
+/// Who makes the smallest tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bootstrapper {
+    /// `debootstrap(8)`.
+    #[default]
+    Debootstrap,
+    /// `mmdebstrap(1)`.
+    Mmdebstrap,
+}
+
+/// The smallest tree could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The bootstrapper failed.
+    #[error("bootstrapping `{suite}` from {uri}{}", .why.iter().map(|line| format!("\n    {line}")).collect::<String>())]
+    Tool {
+        /// The suite.
+        suite: String,
+        /// The mirror.
+        uri: String,
+        /// What it, or apt, says of it.
+        why: Vec<String>,
+        /// How it ended.
+        #[source]
+        source: CommandError,
+    },
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A file of the working folder.
+    #[error("writing {}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A bootstrap as a plan shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// By whom.
+    pub by: Bootstrapper,
+    /// The root of the tree.
+    pub tree: PathBuf,
+    /// The build's working folder, for what is fetched.
+    pub work: PathBuf,
+    /// What earlier builds fetched.
+    pub cache: Option<Cache>,
+}
+
+impl Bootstrap {
+    /// The command that does it, for a plan; what is in a cache is not known yet.
+    pub fn commands(&self, scheme: &BuildScheme) -> Vec<Cmd> {
+        match self.by {
+            Bootstrapper::Debootstrap => {
+                let (build, tarball) = (self.debootstrap(scheme, &Release::default()), self.tarball());
+                vec![build.download(&tarball), build.unpack(&tarball)]
+            }
+            Bootstrapper::Mmdebstrap => vec![self.mmdebstrap(scheme, None).run()],
+        }
+    }
+
+    /// Makes the tree.
+    ///
+    /// # Errors
+    /// When the bootstrapper fails, with what it says.
+    pub fn run(
+        &self,
+        host: &dyn Runner,
+        scheme: &BuildScheme,
+        releases: &[Release],
+    ) -> Result<(), BootstrapError> {
+        let repo = first(scheme);
+        if repo.trusted {
+            tracing::warn!(
+                "NO SIGNATURE of the repository {} is checked, as the input says that it is trusted",
+                repo.name
+            );
+        }
+        apt::place_keys(&scheme.repos[..1], &self.keys())
+            .map_err(|(path, source)| BootstrapError::File { path, source })?;
+        if let Some(cache) = &self.cache {
+            cache.prepare()?;
+        }
+        let release = releases.first().cloned().unwrap_or_default();
+        match self.by {
+            Bootstrapper::Debootstrap => self.run_debootstrap(host, scheme, &release),
+            Bootstrapper::Mmdebstrap => self.run_mmdebstrap(host, scheme),
+        }
+    }
+
+    fn run_debootstrap(
+        &self,
+        host: &dyn Runner,
+        scheme: &BuildScheme,
+        release: &Release,
+    ) -> Result<(), BootstrapError> {
+        let build = self.debootstrap(scheme, release);
+        let repo = first(scheme);
+        let kept = self.cache.as_ref().map(|cache| cache.bootstrap(repo, &release.sha256));
+        let made = self.tarball();
+        let tarball = match kept.as_deref().filter(|kept| kept.exists()) {
+            Some(kept) => {
+                tracing::info!("the mirror is as it was: debootstrap takes what {} holds", kept.display());
+                kept
+            }
+            None => {
+                self.tool(host, &build.download(&made), scheme)?;
+                if let (Some(cache), Some(kept)) = (&self.cache, &kept) {
+                    cache.keep_bootstrap(&made, kept, &repo.suite)?;
+                }
+                &made
+            }
+        };
+        self.tool(host, &build.unpack(tarball), scheme)?;
+        // The next step needs the room.
+        let _ = fs::remove_file(&made);
+        Ok(())
+    }
+
+    fn run_mmdebstrap(&self, host: &dyn Runner, scheme: &BuildScheme) -> Result<(), BootstrapError> {
+        let attempts = 3;
+        write(&self.apt_conf(), &apt::conf(&scheme.proxies, attempts))?;
+        let lent = match &self.cache {
+            None => None,
+            Some(cache) => {
+                let lent = AptCache { lists: self.work.join("lists"), archives: self.work.join("archives") };
+                for dir in [&lent.lists, &lent.archives] {
+                    let made = fs::create_dir_all(dir);
+                    made.map_err(|source| BootstrapError::File { path: dir.clone(), source })?;
+                }
+                cache.lend(&lent.lists, &lent.archives)?;
+                Some(lent)
+            }
+        };
+        self.tool(host, &self.mmdebstrap(scheme, lent).run(), scheme)?;
+        let archives = self.tree.join(ARCHIVES);
+        if let Some(cache) = &self.cache {
+            cache.keep_packages(&archives, true)?;
+            cache.keep_lists(&self.tree.join(LISTS))?;
+            for dir in ["lists", "archives"] {
+                let _ = fs::remove_dir_all(self.work.join(dir));
+            }
+        }
+        // Its own settings of apt, and what it unpacked already.
+        let _ = fs::remove_file(self.tree.join("etc/apt/apt.conf.d/99mmdebstrap"));
+        for entry in fs::read_dir(&archives).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().ends_with(".deb") {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn tool(&self, host: &dyn Runner, cmd: &Cmd, scheme: &BuildScheme) -> Result<(), BootstrapError> {
+        match host.run(cmd) {
+            Ok(_) => Ok(()),
+            Err(source) => {
+                let repo = first(scheme);
+                let mut why = source.outputs().map(|(out, err)| said(out, err)).unwrap_or_default();
+                // debootstrap says no more than where it wrote down what the packages' scripts said.
+                let log =
+                    fs::read_to_string(self.tree.join("debootstrap/debootstrap.log")).unwrap_or_default();
+                why.extend(last(&log));
+                Err(BootstrapError::Tool { suite: repo.suite.clone(), uri: repo.uri.clone(), why, source })
+            }
+        }
+    }
+
+    fn debootstrap(&self, scheme: &BuildScheme, release: &Release) -> Debootstrap {
+        let repo = first(scheme);
+        let known = Path::new(debootstrap::SCRIPTS).join(&repo.suite).exists();
+        let script = debootstrap::script_for(release.field("Origin").unwrap_or("Debian"));
+        let proxy = match proxy_use(&repo.uri, &scheme.proxies) {
+            bareon_image::ProxyUse::Through(proxy) => {
+                Some((repo.uri.split(':').next().unwrap_or_default().to_owned(), proxy))
+            }
+            _ => None,
+        };
+        Debootstrap {
+            suite: repo.suite.clone(),
+            tree: self.tree.clone(),
+            mirror: repo.uri.clone(),
+            components: repo.section.split_whitespace().map(str::to_owned).collect(),
+            keyring: self.keyring(repo),
+            check: !repo.trusted,
+            script: (!known).then(|| script.to_owned()),
+            proxy,
+            rootless: !really_root(),
+        }
+    }
+
+    fn mmdebstrap(&self, scheme: &BuildScheme, cache: Option<AptCache>) -> Mmdebstrap {
+        let repo = first(scheme);
+        let line = apt::source_line(0, repo, &self.keys());
+        Mmdebstrap {
+            suite: repo.suite.clone(),
+            tree: self.tree.clone(),
+            sources: vec![line],
+            apt_conf: self.apt_conf(),
+            cache,
+        }
+    }
+
+    fn keyring(&self, repo: &Repo) -> Option<PathBuf> {
+        repo.signed_by.as_ref().map(|key| self.keys().join(apt::key_file(0, key)))
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.work.join("keys")
+    }
+
+    fn apt_conf(&self) -> PathBuf {
+        self.work.join("apt.conf")
+    }
+
+    fn tarball(&self) -> PathBuf {
+        self.work.join("debootstrap.tgz")
+    }
+}
+
+/// The repository that is bootstrapped from; a driver gives at least one.
+fn first(scheme: &BuildScheme) -> &Repo {
+    &scheme.repos[0]
+}
+
+/// Whether nodes can be made and ids are those of the machine, rather than of a user namespace.
+pub fn really_root() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    geteuid().is_root() && map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+fn write(path: &Path, text: &str) -> Result<(), BootstrapError> {
+    let folder = path.parent().unwrap_or(path);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, text));
+    written.map_err(|source| BootstrapError::File { path: path.into(), source })
+}
+
+/// The lines that say why a bootstrapper failed: `E:` of either, else the last of all.
+fn said(stdout: &str, stderr: &str) -> Vec<String> {
+    let all: Vec<_> = stdout.lines().chain(stderr.lines()).map(str::trim).collect();
+    let errors = all.iter().filter(|line| line.starts_with("E:") || line.starts_with("Err:"));
+    let errors: Vec<_> = errors.map(|line| (*line).to_owned()).collect();
+    if errors.is_empty() { last(&all.join("\n")) } else { errors }
+}
+
+fn last(text: &str) -> Vec<String> {
+    const LINES: usize = 8;
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}

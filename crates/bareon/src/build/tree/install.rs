@@ -1,0 +1,141 @@
+//! Packages: apt, run in the tree, brings it up to date and installs the rest.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use bareon_host::{Cmd, CommandError, Runner, apt as apt_get};
+
+use super::{
+    apt,
+    cache::{ARCHIVES, Cache, CacheError, LISTS},
+    release::Release,
+};
+use crate::objects::build::BuildScheme;
+
+/// Packages could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// apt or dpkg failed.
+    #[error("{what}{}", .why.iter().map(|line| format!("\n    {line}")).collect::<String>())]
+    Apt {
+        /// What was being done.
+        what: &'static str,
+        /// What apt, dpkg and the package's own script say of it.
+        why: Vec<String>,
+        /// How it ended.
+        #[source]
+        source: CommandError,
+    },
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Another command.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A file.
+    #[error("writing {}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The commands that install, as a plan shows them.
+pub fn commands(tree: &Path, scheme: &BuildScheme) -> Vec<Cmd> {
+    vec![
+        apt_get::update(tree, apt::CONF),
+        apt_get::dist_upgrade(tree, apt::CONF),
+        apt_get::install(tree, apt::CONF, &scheme.packages),
+    ]
+}
+
+/// What apt is told lies in the tree: keys, sources, priorities, settings.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn configure(
+    tree: &Path,
+    scheme: &BuildScheme,
+    releases: &[Release],
+    attempts: u32,
+) -> Result<(), InstallError> {
+    let inside = |path: &str| tree.join(path.trim_start_matches('/'));
+    let keys = inside(apt::KEYS);
+    apt::place_keys(&scheme.repos, &keys).map_err(|(path, source)| InstallError::File { path, source })?;
+    // Whatever the bootstrapper put there names the first repository only, and maybe files of the build host.
+    for dir in ["etc/apt/sources.list.d", "etc/apt/preferences.d"] {
+        for entry in fs::read_dir(inside(dir)).into_iter().flatten().flatten() {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|source| InstallError::File { path, source })?;
+        }
+    }
+    let sources = scheme.repos.iter().enumerate();
+    let sources: Vec<_> =
+        sources.map(|(index, repo)| apt::source_line(index, repo, Path::new(apt::KEYS))).collect();
+    for repo in scheme.repos.iter().filter(|repo| repo.trusted) {
+        tracing::warn!(
+            "NO SIGNATURE of the repository {} is checked, as the input says that it is trusted",
+            repo.name
+        );
+    }
+    let pinned: Vec<_> = scheme.repos.iter().cloned().zip(releases.iter().cloned()).collect();
+    for (path, text) in [
+        (inside("etc/apt/sources.list"), sources.join("\n") + "\n"),
+        (inside("etc/apt/preferences"), apt::preferences(&pinned)),
+        (inside(apt::CONF), apt::conf(&scheme.proxies, attempts)),
+    ] {
+        let written = fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o644)));
+        written.map_err(|source| InstallError::File { path, source })?;
+    }
+    Ok(())
+}
+
+/// Brings the tree up to date, and installs the packages of the input.
+///
+/// # Errors
+/// When apt fails, with what it says.
+pub fn run(
+    host: &dyn Runner,
+    tree: &Path,
+    scheme: &BuildScheme,
+    cache: Option<&Cache>,
+    epoch: u64,
+) -> Result<(), InstallError> {
+    let (archives, lists) = (tree.join(ARCHIVES), tree.join(LISTS));
+    let packages = &scheme.packages;
+    if let Some(cache) = cache {
+        cache.prepare()?;
+        cache.lend(&lists, &archives)?;
+    }
+    let call = |what, cmd: Cmd| -> Result<String, InstallError> {
+        match host.run(&cmd.env_inside("SOURCE_DATE_EPOCH", &epoch.to_string())) {
+            Ok(output) => Ok(output.stdout),
+            Err(source) => {
+                let why = source.outputs().map(|(out, err)| apt_get::reasons(out, err)).unwrap_or_default();
+                Err(InstallError::Apt { what, why, source })
+            }
+        }
+    };
+    call("fetching the indexes of the repositories", apt_get::update(tree, apt::CONF))?;
+    if let Some(cache) = cache {
+        cache.keep_lists(&lists)?;
+        let wanted =
+            call("finding out which packages are needed", apt_get::print_uris(tree, apt::CONF, packages))?;
+        let wanted = apt_get::parse_uris(&wanted);
+        cache.lend_packages(wanted.iter().map(|package| package.file.as_str()), &archives)?;
+    }
+    call("bringing the tree up to date", apt_get::dist_upgrade(tree, apt::CONF))?;
+    call("installing packages", apt_get::install(tree, apt::CONF, packages))?;
+    tracing::info!("Running apt-get install completed");
+    if let Some(cache) = cache {
+        cache.keep_packages(&archives, false)?;
+    }
+    Ok(())
+}
