@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bareon::cli::main(std::env::args_os(), bareon::app::run)
+    bareon::cli::main::<bareon::cli::Provision>(std::env::args_os(), bareon::app::run)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::{self, OnError, Unbootable},
-    cli::{self, Command, Context, Failure, Invocation, Settings, value},
+    cli::{self, Command, Context, Failure, Invocation, Settings, ironic_callback, value},
     drivers::{self, DataDriver, Deployment, Facts, Mistakes},
     hardware::{BlockDevice, Machine, explain, usage::Kernel},
     input,
@@ -35,15 +35,18 @@ const METADATA_RETRIES: u32 = 2;
 pub fn run(invocation: &Invocation, context: &Context) -> Result<(), Failure> {
     let host = System::observed(context.report.observer());
     let call = Call { invocation, settings: &invocation.settings, context, host: &host };
-    match invocation.command {
-        Command::Run(stage) => call.run(&stages(stage)),
-        Command::Plan(stage) => call.show_plan(&stages(stage)),
+    match &invocation.command {
+        Command::Run { stage, plan_id } => call.run(&stages(*stage), plan_id.as_deref()),
+        Command::Plan { stage, .. } => call.show_plan(&stages(*stage)),
         Command::AuditBoot => call.audit_boot(),
         Command::Hardware => call.show_hardware(),
-        Command::ExplainDisk => call.explain_disks(),
+        Command::ExplainDisk { .. } => call.explain_disks(),
         Command::Schema => call.show_schema(),
         Command::Drivers => call.show_drivers(),
-        Command::Undo { dry_run, force } => call.undo(dry_run, force),
+        Command::Undo { backup, dry_run, force } => call.undo(backup, *dry_run, *force),
+        Command::IronicCallback { kernel_command_line } => {
+            Ok(ironic_callback::run(kernel_command_line, &invocation.settings)?)
+        }
     }
 }
 
@@ -76,7 +79,7 @@ impl Call<'_> {
         })
     }
 
-    fn run(&self, stages: &[Stage]) -> Result<(), Failure> {
+    fn run(&self, stages: &[Stage], plan_id: Option<&str>) -> Result<(), Failure> {
         let whole = stages == Stage::ALL;
         if whole {
             tracing::info!("--- Provisioning (do_provisioning) ---");
@@ -84,7 +87,7 @@ impl Call<'_> {
         Self::own_mounts()?;
         let plan = self.plan()?;
         refuse(&plan, stages)?;
-        self.is_planned(&plan, stages)?;
+        is_planned(&plan, stages, plan_id)?;
         run::run(&plan, stages, self.host, &self.image_options(), self.context).map_err(|error| {
             let findings = error.findings();
             Failure::from(error).with_findings(findings)
@@ -93,19 +96,6 @@ impl Call<'_> {
             tracing::info!("--- Provisioning END (do_provisioning) ---");
         }
         Ok(())
-    }
-
-    /// Ends a run whose plan is not the one that was asked for.
-    fn is_planned(&self, plan: &Plan, stages: &[Stage]) -> Result<(), Failure> {
-        let Some(wanted) = &self.invocation.plan_id else { return Ok(()) };
-        let id = plan.clone().only(stages).id();
-        if &id == wanted {
-            return Ok(());
-        }
-        Err(Failure::new(format!(
-            "this is not the plan {wanted} any more, it is {id}: the input, an image's metadata, the program, a disk or \
-             what lies on one has changed; nothing was written; look at it again by `plan`"
-        )))
     }
 
     fn show_plan(&self, stages: &[Stage]) -> Result<(), Failure> {
@@ -172,10 +162,9 @@ impl Call<'_> {
     }
 
     /// Puts back what a run saved of its disks before it overwrote them.
-    fn undo(&self, dry_run: bool, force: bool) -> Result<(), Failure> {
+    fn undo(&self, backup: &Path, dry_run: bool, force: bool) -> Result<(), Failure> {
         let kernel = Kernel::default();
-        let dir = self.invocation.backup.as_deref().unwrap_or(Path::new("."));
-        let undo = Undo::look(dir, force, &kernel)?;
+        let undo = Undo::look(backup, force, &kernel)?;
         if !dry_run {
             let held = HoldOff::begin(self.host, &Udev::default())?;
             undo.run(self.host, &kernel)?;
@@ -198,8 +187,16 @@ impl Call<'_> {
         Ok(plan::plan(deployment, &machine, &self.plan_options(), self.host))
     }
 
+    /// The file with the hardware of another machine that is planned for.
+    fn recorded_hardware(&self) -> Option<&Path> {
+        match &self.invocation.command {
+            Command::Plan { hardware, .. } | Command::ExplainDisk { hardware } => hardware.as_deref(),
+            _ => None,
+        }
+    }
+
     fn machine(&self) -> Result<Machine, Failure> {
-        match &self.invocation.hardware {
+        match self.recorded_hardware() {
             Some(path) => recorded(path).map(Machine::recorded),
             None => Ok(Machine::look(self.host, &Kernel::default())?),
         }
@@ -231,9 +228,9 @@ impl Call<'_> {
 
     fn deployment(&self, machine: &Machine) -> Result<Deployment, Failure> {
         let document = self.document()?;
-        let recorded = match &self.invocation.image_metadata {
-            Some(path) => Some(read("the image metadata", path)?),
-            None => None,
+        let recorded = match &self.invocation.command {
+            Command::Plan { image_metadata: Some(path), .. } => Some(read("the image metadata", path)?),
+            _ => None,
         };
         let metadata = |uri: &str| recorded.clone().or_else(|| self.fetch_metadata(uri));
         self.driver()?.read(&document, &self.facts(machine, &metadata)).map_err(mistaken)
@@ -242,7 +239,7 @@ impl Call<'_> {
     /// The metadata of an image. With recorded hardware the plan is for another machine, and is to
     /// reach for no network.
     fn fetch_metadata(&self, uri: &str) -> Option<String> {
-        if self.invocation.hardware.is_some() {
+        if self.recorded_hardware().is_some() {
             return None;
         }
         let mut options = self.image_options();
@@ -337,4 +334,17 @@ fn refuse(plan: &Plan, stages: &[Stage]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new("the plan is refused, nothing was written").with_mistakes(refusals.into_iter().cloned()))
+}
+
+/// Ends a run whose plan is not the one that was asked for.
+fn is_planned(plan: &Plan, stages: &[Stage], wanted: Option<&str>) -> Result<(), Failure> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let id = plan.clone().only(stages).id();
+    if id == wanted {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "this is not the plan {wanted} any more, it is {id}: the input, an image's metadata, the program, a disk or \
+         what lies on one has changed; nothing was written; look at it again by `plan`"
+    )))
 }

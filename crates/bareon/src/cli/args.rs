@@ -1,7 +1,7 @@
 //! Arguments: what they may be, and what they were.
 //!
-//! The flags come from the table of [`options`](super::options). Every command takes all of them,
-//! so that they may stand before and after its name; the ones after it win. oslo.config took
+//! The flags come from the table of [`options`](super::options), the commands from the [`Program`]. Every command takes
+//! all flags, so that they may stand before and after its name; the ones after it win. oslo.config took
 //! `--log_file` and `--log-file` alike, and callers mix the two: arguments are brought to one
 //! spelling before they are read. A program that was called by one of the original's names does
 //! what that one did.
@@ -20,52 +20,32 @@ use clap::{
 use clap_complete::Shell;
 
 use super::{
-    Command, Stage,
     options::{Group, OPTIONS, Opt},
+    program::{About, Program},
     settings::{Flag, Given},
     value::Kind,
 };
 
-/// The program's name in usage, manual and completions.
-pub const PROGRAM: &str = "bareon-provision";
-
-/// The names under which the program does one command.
-const NAMES: [(&str, &str); 5] = [
-    ("bareon-partition", "partition"),
-    ("bareon-configdrive", "configdrive"),
-    ("bareon-copyimage", "copyimage"),
-    ("bareon-bootloader", "bootloader"),
-    ("bareon-ironic-callback", "ironic-callback"),
-];
-
-/// What the arguments say.
+/// What the arguments say; `C` are the commands of the program's application.
 #[derive(Debug, Clone)]
-pub struct Called {
+pub struct Called<C> {
     /// The name that the program was called by.
     pub program: String,
     /// What to do.
-    pub task: Task,
+    pub task: Task<C>,
     /// Values for options.
     pub given: Given,
-    /// Hardware recorded elsewhere.
-    pub hardware: Option<PathBuf>,
-    /// Image metadata recorded elsewhere.
-    pub image_metadata: Option<PathBuf>,
-    /// The id that the plan must have to be run.
-    pub plan_id: Option<String>,
-    /// The backup that is put back.
-    pub backup: Option<PathBuf>,
+    /// The data driver where nobody names one.
+    pub driver: &'static str,
     /// Whether the answer is to be JSON.
     pub json: bool,
 }
 
 /// What the program was called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Task {
+pub enum Task<C> {
     /// Something that the application does.
-    App(Command),
-    /// To tell Ironic that the ramdisk is up; the file is the kernel's command line.
-    IronicCallback(PathBuf),
+    App(C),
     /// To print a completion script.
     Completions(Shell),
     /// To print the manual page.
@@ -74,66 +54,50 @@ pub enum Task {
     Sample,
 }
 
-/// All commands and options.
-pub fn command() -> clap::Command {
-    let mut root = with_options(clap::Command::new(PROGRAM))
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Provisions the machine it runs on from one input document")
-        .long_about(
-            "Provisions the machine it runs on from one input document. Without a command it does all: \
-             partitions, config drive, images and boot loader. Every option can also be given in the \
-             environment (BAREON_LOG_FILE for --log-file) and in the configuration file (log_file); flags come \
-             before the environment, and that before the file. Booleans are turned off by --no and their \
-             name, such as --nodebug.",
-        )
-        .disable_help_subcommand(true)
-        .subcommand_value_name("COMMAND");
-    for (name, about) in COMMANDS {
-        root = root.subcommand(with_options(clap::Command::new(*name)).about(*about));
-    }
-    let path = Arg::new("kernel-command-line")
-        .long("kernel-command-line")
-        .value_name("FILE")
-        .value_parser(clap::value_parser!(PathBuf))
-        .default_value("/proc/cmdline")
-        .hide(true);
-    let backup = Arg::new("backup")
-        .long("backup")
-        .value_name("DIR")
-        .required(true)
-        .value_parser(clap::value_parser!(PathBuf))
-        .help("The folder of the run in its backup_dir; the report names it, too");
-    let force = Arg::new("force")
-        .long("force")
-        .action(ArgAction::SetTrue)
-        .help("Where data was written over since, put back what no such step met; without it, nothing is");
-    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(clap::value_parser!(Shell));
-    root.mut_subcommand("ironic-callback", |command| command.arg(path))
-        .mut_subcommand("undo", |command| command.arg(backup).arg(force))
-        .mut_subcommand("completions", |command| command.arg(shell))
-}
-
-const COMMANDS: &[(&str, &str)] = &[
-    ("partition", "Make partitions and file systems"),
-    ("configdrive", "Make the config drive"),
-    ("copyimage", "Write the images, and the config drive where there is one"),
-    ("bootloader", "Install the boot loader"),
-    ("audit-boot", "Look whether what is installed would boot, and touch nothing"),
-    ("plan", "Show what a run would do, and touch nothing"),
-    ("apply", "Do what was shown as the plan with that --plan-id, and nothing else"),
-    ("hardware", "Show the block devices as input documents are matched to them"),
-    ("explain-disk", "Show which disk of the machine each disk of the input is, and why no other"),
-    ("schema", "Print the JSON schema of the data driver's input"),
-    ("drivers", "List the data drivers"),
-    ("undo", "Put back the tables and other metadata that a run saved before it overwrote them"),
-    ("ironic-callback", "Tell Ironic that this ramdisk is up"),
+/// The commands that every program has.
+const COMMANDS: [(&str, &str); 3] = [
     ("completions", "Print a completion script for a shell"),
     ("man", "Print the manual page"),
     ("sample", "Print a sample configuration file"),
 ];
 
-fn with_options(mut command: clap::Command) -> clap::Command {
-    command = command.args_override_self(true).arg(
+/// All commands and options that are taken.
+pub fn command<P: Program>() -> clap::Command {
+    built::<P>(|_| true)
+}
+
+/// The commands and options of the program, without those that it takes as other programs have them.
+pub fn own_command<P: Program>() -> clap::Command {
+    built::<P>(|opt| opt.of.has(P::ABOUT.of))
+}
+
+fn built<P: Program>(takes: fn(&Opt) -> bool) -> clap::Command {
+    let about = P::ABOUT;
+    let with_options = |command, name| with_options::<P>(command, name, takes);
+    let mut root = with_options(clap::Command::new(about.name), None)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about.does)
+        .long_about(format!("{} {}", about.does_in_full, LAYERS))
+        .disable_help_subcommand(true)
+        .subcommand_value_name("COMMAND");
+    for (name, about) in about.commands.iter().chain(&COMMANDS) {
+        root = root.subcommand(with_options(clap::Command::new(*name), Some(name)).about(*about));
+    }
+    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(clap::value_parser!(Shell));
+    P::single(root).mut_subcommand("completions", |command| command.arg(shell))
+}
+
+/// Where the options' values come from, for the long help.
+const LAYERS: &str = "Every option can also be given in the environment (BAREON_LOG_FILE for --log-file) and in the \
+     configuration file (log_file); flags come before the environment, and that before the file. Booleans are turned \
+     off by --no and their name, such as --nodebug.";
+
+fn with_options<P: Program>(
+    command: clap::Command,
+    name: Option<&str>,
+    takes: fn(&Opt) -> bool,
+) -> clap::Command {
+    let mut command = command.args_override_self(true).arg(
         Arg::new("config-file")
             .long("config-file")
             .value_name("PATH")
@@ -141,34 +105,19 @@ fn with_options(mut command: clap::Command) -> clap::Command {
             .action(ArgAction::Append)
             .help("Configuration file, in place of /etc/bareon/bareon.conf; of several, later ones win"),
     );
-    let switch = |name: &'static str, help| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
-    let file = |name: &'static str, help| {
-        let parser = clap::value_parser!(PathBuf);
-        Arg::new(name).long(name).value_name("PATH").value_parser(parser).help(help)
-    };
-    command = command
-        .arg(switch("dry-run", "Show what would be done, and touch nothing; the same as the command plan"))
-        .arg(switch("json", "Answer in JSON (plan, audit-boot, hardware, explain-disk, schema, drivers)"))
-        .arg(file("hardware", "Plan for the hardware in this file, which `hardware --json` recorded"))
-        .arg(file("image-metadata", "Plan with this image metadata, in place of the server's"))
-        .arg(
-            Arg::new("plan-id")
-                .long("plan-id")
-                .value_name("ID")
-                .help("Run only if the plan still has this id, which `plan` showed"),
-        );
-    for opt in OPTIONS {
-        command = command.args(flags(opt));
+    command = P::everywhere(command);
+    for opt in OPTIONS.iter().filter(|opt| takes(opt)) {
+        command = command.args(flags(opt, P::ABOUT, name));
     }
     command
 }
 
 /// The flag of an option; for a boolean the one that turns it off, too.
-fn flags(opt: &'static Opt) -> Vec<Arg> {
-    let hidden = opt.group == Group::Unused;
+fn flags(opt: &'static Opt, about: &About, command: Option<&str>) -> Vec<Arg> {
+    let hidden = opt.group == Group::Unused || !opt.of.has(about.of);
     let mut arg = Arg::new(opt.name)
         .long(opt.flag())
-        .help(help(opt))
+        .help(help(opt, opt.default_of(about.driver_of(command))))
         .hide(hidden)
         .hide_short_help(opt.group != Group::Everyday);
     if opt.group != Group::Everyday {
@@ -194,9 +143,9 @@ fn flags(opt: &'static Opt) -> Vec<Arg> {
 }
 
 /// What an option does and what it is when nobody says.
-pub fn help(opt: &Opt) -> String {
+fn help(opt: &Opt, default: &str) -> String {
     let help = opt.help.trim_end_matches('.');
-    match (opt.kind, opt.default) {
+    match (opt.kind, default) {
         (_, "") | (Kind::Bool, "false") => help.to_owned(),
         (Kind::Bool, _) => format!("{help} [default; off by --no{}]", opt.flag()),
         (_, default) => format!("{help} [default: {default}]"),
@@ -207,83 +156,91 @@ fn off_id(opt: &Opt) -> String {
     format!("no {}", opt.name)
 }
 
-/// Reads the arguments, the program's name first, and the variables that begin with `BAREON_`.
+/// What was read: before the command's name, and after it.
+pub struct Words<'a> {
+    outer: &'a ArgMatches,
+    inner: Option<(&'a str, &'a ArgMatches)>,
+}
+
+impl<'a> Words<'a> {
+    fn both(&self) -> impl Iterator<Item = &'a ArgMatches> {
+        self.inner.map(|(_, inner)| inner).into_iter().chain([self.outer])
+    }
+
+    /// The command's name, where one was given.
+    pub fn command(&self) -> Option<&'a str> {
+        self.inner.map(|(name, _)| name)
+    }
+
+    /// Whether a switch was given.
+    pub fn switch(&self, id: &str) -> bool {
+        self.both().any(|matches| matches.try_get_one::<bool>(id).ok().flatten() == Some(&true))
+    }
+
+    /// The path that was given, the later one where there are two.
+    pub fn path(&self, id: &str) -> Option<PathBuf> {
+        self.both().find_map(|matches| matches.try_get_one::<PathBuf>(id).ok().flatten().cloned())
+    }
+
+    /// The text that was given, the later one where there are two.
+    pub fn text(&self, id: &str) -> Option<String> {
+        self.both().find_map(|matches| matches.try_get_one::<String>(id).ok().flatten().cloned())
+    }
+}
+
+/// Reads the arguments, the program's name first, and the variables of the environment.
 ///
 /// # Errors
 /// When they are wrong, and when only help or the version is asked for: the error says it all.
-pub fn parse(
+pub fn parse<P: Program>(
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Called, clap::Error> {
-    let command = command();
-    let (program, arguments) = normalise(&command, arguments);
-    let matches = command.try_get_matches_from(arguments).map_err(discreet)?;
-    let mut called = Called {
-        program,
-        task: Task::App(Command::Run(Stage::All)),
-        given: Given { environment: environment(variables), ..Given::default() },
-        hardware: None,
-        image_metadata: None,
-        plan_id: None,
-        backup: None,
-        json: false,
-    };
-    if called.given.config_files.is_empty()
-        && let Some((_, path)) = called.given.environment.iter().find(|(name, _)| name == CONFIG_VARIABLE)
+) -> Result<Called<P::Command>, clap::Error> {
+    let command = command::<P>();
+    let (program, arguments) = normalise(P::ABOUT, &command, arguments);
+    let matches = command.try_get_matches_from(arguments).map_err(discreet::<P>)?;
+    let words = Words { outer: &matches, inner: matches.subcommand() };
+    let mut given = Given { environment: environment(variables), ..Given::default() };
+    if let Some((_, path)) = given.environment.iter().find(|(name, _)| name == CONFIG_VARIABLE)
         && !path.is_empty()
     {
-        called.given.config_files.push(path.into());
+        given.config_files.push(path.into());
     }
-    called.given.environment.retain(|(name, _)| name != CONFIG_VARIABLE);
-    let named_by_environment = called.given.config_files.len();
-    let mut dry_run = collect(&matches, &mut called);
-    if let Some((name, inner)) = matches.subcommand() {
-        called.task = task(name, inner);
-        dry_run |= collect(inner, &mut called);
-        if name == "undo" {
-            called.task = Task::App(Command::Undo { dry_run, force: inner.get_flag("force") });
-            called.backup = inner.get_one::<PathBuf>("backup").cloned();
-        }
+    given.environment.retain(|(name, _)| name != CONFIG_VARIABLE);
+    let named_by_environment = given.config_files.len();
+    collect(&matches, &mut given);
+    if let Some((_, inner)) = words.inner {
+        collect(inner, &mut given);
     }
-    if called.given.config_files.len() > named_by_environment {
-        called.given.config_files.drain(..named_by_environment);
+    if given.config_files.len() > named_by_environment {
+        given.config_files.drain(..named_by_environment);
     }
-    if dry_run && let Task::App(Command::Run(stage)) = called.task {
-        called.task = Task::App(Command::Plan(stage));
+    let task = match words.inner {
+        Some(("completions", inner)) => Task::Completions(*inner.get_one("shell").unwrap_or(&Shell::Bash)),
+        Some(("man", _)) => Task::Man,
+        Some(("sample", _)) => Task::Sample,
+        _ => Task::App(P::command(&words).map_err(conflict::<P>)?),
+    };
+    let json = words.switch("json");
+    if json && matches!(&task, Task::App(command) if P::runs(command)) {
+        return Err(conflict::<P>(
+            "--json only goes with commands that answer something, as plan does, or with --dry-run",
+        ));
     }
-    let applies = matches.subcommand_name() == Some("apply");
-    check(&called, dry_run, applies)?;
-    Ok(called)
+    Ok(Called { program, task, given, driver: P::ABOUT.driver_of(words.command()), json })
 }
 
 /// Names the configuration file in the environment.
 const CONFIG_VARIABLE: &str = "BAREON_CONFIG_FILE";
 
-fn task(name: &str, matches: &ArgMatches) -> Task {
-    let path = |id| matches.get_one::<PathBuf>(id).cloned().unwrap_or_default();
-    match name {
-        "partition" => Task::App(Command::Run(Stage::Partition)),
-        "configdrive" => Task::App(Command::Run(Stage::ConfigDrive)),
-        "copyimage" => Task::App(Command::Run(Stage::CopyImage)),
-        "bootloader" => Task::App(Command::Run(Stage::BootLoader)),
-        "audit-boot" => Task::App(Command::AuditBoot),
-        "plan" => Task::App(Command::Plan(Stage::All)),
-        "apply" => Task::App(Command::Run(Stage::All)),
-        "hardware" => Task::App(Command::Hardware),
-        "explain-disk" => Task::App(Command::ExplainDisk),
-        "schema" => Task::App(Command::Schema),
-        "drivers" => Task::App(Command::Drivers),
-        "ironic-callback" => Task::IronicCallback(path("kernel-command-line")),
-        "completions" => Task::Completions(*matches.get_one("shell").unwrap_or(&Shell::Bash)),
-        "man" => Task::Man,
-        _ => Task::Sample,
-    }
+fn conflict<P: Program>(message: &str) -> clap::Error {
+    command::<P>().error(ErrorKind::ArgumentConflict, message)
 }
 
-/// Takes over what stands before, or after, the command's name; whether `--dry-run` does.
-fn collect(matches: &ArgMatches, called: &mut Called) -> bool {
+/// Takes over the options that stand before, or after, the command's name.
+fn collect(matches: &ArgMatches, given: &mut Given) {
     for opt in OPTIONS {
-        let mut flag = |value: String| called.given.flags.push(Flag { name: opt.name, value });
+        let mut flag = |value: String| given.flags.push(Flag { name: opt.name, value });
         if opt.kind == Kind::Bool {
             if matches.get_flag(opt.name) {
                 flag("true".into());
@@ -295,43 +252,19 @@ fn collect(matches: &ArgMatches, called: &mut Called) -> bool {
         }
     }
     let files = matches.get_many::<PathBuf>("config-file").into_iter().flatten().cloned();
-    called.given.config_files.extend(files);
-    let path = |id| matches.get_one::<PathBuf>(id).cloned();
-    called.hardware = path("hardware").or(called.hardware.take());
-    called.image_metadata = path("image-metadata").or(called.image_metadata.take());
-    called.plan_id = matches.get_one::<String>("plan-id").cloned().or(called.plan_id.take());
-    called.json |= matches.get_flag("json");
-    matches.get_flag("dry-run")
+    given.config_files.extend(files);
 }
 
-/// Refuses what would be ignored: who gives `--hardware` without a command that plans must not get a run.
-fn check(called: &Called, dry_run: bool, applies: bool) -> Result<(), clap::Error> {
-    let plans = matches!(called.task, Task::App(Command::Plan(_)));
-    let explains = matches!(called.task, Task::App(Command::ExplainDisk));
-    let runs = matches!(called.task, Task::App(Command::Run(_)) | Task::IronicCallback(_));
-    let message = if !plans && !explains && called.hardware.is_some() {
-        "--hardware only goes with the commands plan and explain-disk, or with --dry-run"
-    } else if !plans && called.image_metadata.is_some() {
-        "--image-metadata only goes with the command plan, or with --dry-run"
-    } else if runs && called.json {
-        "--json only goes with commands that answer something, as plan and hardware do, or with --dry-run"
-    } else if called.plan_id.is_some() && !matches!(called.task, Task::App(Command::Run(_))) {
-        "--plan-id only goes with apply and the commands that run a stage"
-    } else if applies && called.plan_id.is_none() {
-        "apply needs --plan-id, with the id that `plan` showed"
-    } else if dry_run && matches!(called.task, Task::IronicCallback(_)) {
-        "ironic-callback has no --dry-run"
-    } else {
-        return Ok(());
-    };
-    Err(command().error(ErrorKind::ArgumentConflict, message))
-}
-
+/// The variables that name options: ours, and those that others know, too.
 fn environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
-    let ours = variables.into_iter().map(|(name, value)| (text(name), text(value)));
-    let mut ours: Vec<_> = ours.filter(|(name, _)| name.starts_with("BAREON_")).collect();
-    ours.sort();
+    let all = variables.into_iter().map(|(name, value)| (text(name), text(value)));
+    let known = |name: &str| {
+        name.starts_with("BAREON_") || OPTIONS.iter().any(|opt| opt.foreign_variable() == Some(name))
+    };
+    let mut ours: Vec<_> = all.filter(|(name, _)| known(name)).collect();
+    // What others know stands behind, and so first.
+    ours.sort_by_key(|(name, _)| (name.starts_with("BAREON_"), name.clone()));
     ours
 }
 
@@ -340,14 +273,17 @@ fn environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec
 /// A value is joined to its flag, `--name=value`, so that it may begin with a dash as a YAML document
 /// does. One that is itself a flag is not: who writes `--report --dry-run` forgot a value.
 fn normalise(
+    about: &About,
     command: &clap::Command,
     arguments: impl IntoIterator<Item = OsString>,
 ) -> (String, Vec<OsString>) {
     let mut arguments = arguments.into_iter();
     let path = arguments.next().unwrap_or_default();
-    let name = Path::new(&path).file_name().unwrap_or(OsStr::new(PROGRAM)).to_string_lossy().into_owned();
-    let mut normal = vec![PROGRAM.into()];
-    normal.extend(NAMES.iter().find(|(program, _)| *program == name).map(|(_, command)| (*command).into()));
+    let name = Path::new(&path).file_name().unwrap_or(OsStr::new(about.name)).to_string_lossy().into_owned();
+    let mut normal = vec![about.name.into()];
+    normal.extend(
+        about.names.iter().find(|(program, _)| *program == name).map(|(_, command)| (*command).into()),
+    );
     let mut arguments = arguments.peekable();
     while let Some(argument) = arguments.next() {
         if argument == "--" {
@@ -389,7 +325,7 @@ fn long_flag<'c>(command: &'c clap::Command, argument: &OsStr) -> Option<&'c Arg
 
 /// An error of usage without what may be a piece of a document: a document that lost its flag, or
 /// its quotes, is taken for arguments, and it may hold passwords.
-fn discreet(error: clap::Error) -> clap::Error {
+fn discreet<P: Program>(error: clap::Error) -> clap::Error {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -408,7 +344,7 @@ fn discreet(error: clap::Error) -> clap::Error {
         Some(flag) => format!("the value of {flag} cannot be used; it is not shown, as it may be a secret"),
         None => "an argument is no flag and no command; it is not shown, as it may be a secret".to_owned(),
     };
-    command().error(error.kind(), message)
+    command::<P>().error(error.kind(), message)
 }
 
 /// Whether `argument` looks like the name of a flag and like nothing else.
@@ -442,18 +378,28 @@ fn dashed(argument: OsString) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Build, Builder, Command, Provision, Stage};
 
-    fn parsed(line: &[&str]) -> Result<Called, clap::Error> {
-        parse(line.iter().map(OsString::from), [])
+    fn parsed(line: &[&str]) -> Result<Called<Command>, clap::Error> {
+        parse::<Provision>(line.iter().map(OsString::from), [])
     }
 
-    fn task_of(line: &[&str]) -> Task {
+    fn task_of(line: &[&str]) -> Task<Command> {
         parsed(line).unwrap().task
+    }
+
+    fn plan(stage: Stage) -> Task<Command> {
+        Task::App(Command::Plan { stage, hardware: None, image_metadata: None })
+    }
+
+    fn run(stage: Stage) -> Task<Command> {
+        Task::App(Command::Run { stage, plan_id: None })
     }
 
     #[test]
     fn every_option_is_a_flag_in_both_spellings() {
-        command().debug_assert();
+        command::<Provision>().debug_assert();
+        command::<Builder>().debug_assert();
         for opt in OPTIONS {
             let flags = |line: &[&str]| parsed(line).unwrap().given.flags;
             let is = |value: &str| vec![Flag { name: opt.name, value: value.into() }];
@@ -476,16 +422,20 @@ mod tests {
         let values: Vec<_> = called.given.flags.iter().map(|flag| flag.value.as_str()).collect();
         assert_eq!(values, ["a", "b"]);
         assert!(called.json);
-        assert_eq!(called.hardware.as_deref(), Some(Path::new("h")));
+        let hardware = Some("h".into());
+        assert_eq!(
+            called.task,
+            Task::App(Command::Plan { stage: Stage::All, hardware, image_metadata: None })
+        );
     }
 
     #[test]
     fn a_dry_run_is_a_plan_of_what_would_run() {
-        assert_eq!(task_of(&["p", "--dry-run"]), Task::App(Command::Plan(Stage::All)));
-        assert_eq!(task_of(&["p", "--dry_run", "copyimage"]), Task::App(Command::Plan(Stage::CopyImage)));
-        assert_eq!(task_of(&["p", "bootloader", "--dry-run"]), Task::App(Command::Plan(Stage::BootLoader)));
-        assert_eq!(task_of(&["p", "plan"]), Task::App(Command::Plan(Stage::All)));
-        assert_eq!(task_of(&["p"]), Task::App(Command::Run(Stage::All)));
+        assert_eq!(task_of(&["p", "--dry-run"]), plan(Stage::All));
+        assert_eq!(task_of(&["p", "--dry_run", "copyimage"]), plan(Stage::CopyImage));
+        assert_eq!(task_of(&["p", "bootloader", "--dry-run"]), plan(Stage::BootLoader));
+        assert_eq!(task_of(&["p", "plan"]), plan(Stage::All));
+        assert_eq!(task_of(&["p"]), run(Stage::All));
     }
 
     #[test]
@@ -498,11 +448,35 @@ mod tests {
             ("provision", Stage::All),
             ("bareon-provision", Stage::All),
         ] {
-            assert_eq!(task_of(&[name, "--nodebug"]), Task::App(Command::Run(stage)), "{name}");
+            assert_eq!(task_of(&[name, "--nodebug"]), run(stage), "{name}");
         }
-        let callback = Task::IronicCallback("/proc/cmdline".into());
+        let callback = Task::App(Command::IronicCallback { kernel_command_line: "/proc/cmdline".into() });
         assert_eq!(task_of(&["bareon-ironic-callback"]), callback);
         assert_eq!(parsed(&["/sbin/provision"]).unwrap().program, "provision");
+    }
+
+    #[test]
+    fn the_builder_has_commands_names_and_drivers_of_its_own() {
+        let build = |line: &[&str]| parse::<Builder>(line.iter().map(OsString::from), []);
+        for (line, want, driver) in [
+            (&["bareon-build-image"][..], Build::Run { force: false }, "nailgun_build_image"),
+            (&["fa_build_image", "--force"], Build::Run { force: true }, "nailgun_build_image"),
+            (&["p", "build", "--dry_run"], Build::Plan, "nailgun_build_image"),
+            (&["p", "plan", "--json"], Build::Plan, "nailgun_build_image"),
+            (&["p", "mkbootstrap"], Build::Run { force: false }, "bootstrap_build_image"),
+            (&["/usr/bin/bareon-mkbootstrap", "-v"], Build::Run { force: false }, "bootstrap_build_image"),
+            (&["fa_mkbootstrap", "--dry-run", "--json"], Build::Plan, "bootstrap_build_image"),
+        ] {
+            let called = build(line).unwrap();
+            assert_eq!((called.task, called.driver), (Task::App(want), driver), "{line:?}");
+        }
+        for line in
+            [&["p", "partition"][..], &["p", "--json"], &["p", "--hardware=x"], &["p", "drivers", "--force"]]
+        {
+            assert_eq!(build(line).unwrap_err().exit_code(), 2, "{line:?}");
+        }
+        // An option of the other program is taken, as the original took it.
+        assert_eq!(build(&["p", "--grub_timeout=5"]).unwrap().given.flags.len(), 1);
     }
 
     #[test]
@@ -510,7 +484,7 @@ mod tests {
         let variables = || [("BAREON_CONFIG_FILE", "env"), ("BAREON_DEBUG", "1"), ("HOME", "/")];
         let files = |line: &[&str]| {
             let variables = variables().map(|(name, value)| (name.into(), value.into()));
-            parse(line.iter().map(OsString::from), variables).unwrap().given
+            parse::<Provision>(line.iter().map(OsString::from), variables).unwrap().given
         };
         assert_eq!(files(&["p"]).config_files, [Path::new("env")]);
         assert_eq!(files(&["p"]).environment, [("BAREON_DEBUG".into(), "1".into())]);
@@ -525,7 +499,7 @@ mod tests {
                 for line in [&["p", flag, value, "plan"][..], &["p", "plan", flag, value]] {
                     let called = parsed(line).unwrap();
                     assert_eq!(called.given.flags, [Flag { name: "input_data", value: value.into() }]);
-                    assert_eq!(called.task, Task::App(Command::Plan(Stage::All)));
+                    assert_eq!(called.task, plan(Stage::All));
                 }
             }
         }
@@ -575,7 +549,11 @@ mod tests {
             assert_eq!(dashed(text.into()), text);
         }
         assert_eq!(dashed("--a_b=c_d=e_f".into()), "--a-b=c_d=e_f");
-        let (_, arguments) = normalise(&command(), ["p", "--a_b", "--", "--a_b"].map(OsString::from));
+        let (_, arguments) = normalise(
+            Provision::ABOUT,
+            &command::<Provision>(),
+            ["p", "--a_b", "--", "--a_b"].map(OsString::from),
+        );
         assert_eq!(arguments, ["bareon-provision", "--a-b", "--", "--a_b"]);
     }
 }

@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     syslog::Facility,
-    value::{AuditBoot, EfiBootOrder, Firmware, Kind, LogFormat, Setting, Timeout},
+    value::{AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Firmware, Kind, LogFormat, Setting, Timeout},
 };
 
 /// What is known of an option.
@@ -24,6 +24,35 @@ pub struct Opt {
     pub help: &'static str,
     /// Under which heading it is shown.
     pub group: Group,
+    /// Which programs have it.
+    pub of: Of,
+}
+
+/// Which programs have an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// All.
+    All,
+    /// `bareon-provision`.
+    Provision,
+    /// `bareon-build-image`.
+    Build,
+}
+
+impl Of {
+    /// Whether the program `program` has what these have.
+    pub fn has(self, program: Self) -> bool {
+        self == Self::All || self == program
+    }
+
+    /// The program's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "bareon",
+            Self::Provision => "bareon-provision",
+            Self::Build => "bareon-build-image",
+        }
+    }
 }
 
 /// The headings under which options are shown.
@@ -60,6 +89,16 @@ impl Opt {
         self.name.replace('_', "-")
     }
 
+    /// Its value where nobody gave one, in a program whose data driver is then `driver`.
+    pub fn default_of(&self, driver: &'static str) -> &'static str {
+        if self.name == "data_driver" { driver } else { self.default }
+    }
+
+    /// A variable that other programs know, too.
+    pub fn foreign_variable(&self) -> Option<&'static str> {
+        (self.name == "source_date_epoch").then_some("SOURCE_DATE_EPOCH")
+    }
+
     /// The variable of the environment.
     pub fn variable(&self) -> String {
         format!("BAREON_{}", self.name.to_ascii_uppercase())
@@ -73,7 +112,7 @@ pub fn find(name: &str) -> Option<&'static Opt> {
 
 macro_rules! options {
     (
-        $( $group:ident { $( $name:ident: $type:ty = $default:literal, $help:literal; )* } )*
+        $( $group:ident of $of:ident { $( $name:ident: $type:ty = $default:literal, $help:literal; )* } )*
         [unused] { $( $old:ident: $old_type:ty = $old_default:literal, $why:literal; )* }
     ) => {
         /// All options, in the order in which they are shown.
@@ -84,6 +123,7 @@ macro_rules! options {
                 kind: <$type as Setting>::KIND,
                 help: $help,
                 group: Group::$group,
+                of: Of::$of,
             }, )*)*
             $( Opt {
                 name: stringify!($old),
@@ -91,6 +131,7 @@ macro_rules! options {
                 kind: <$old_type as Setting>::KIND,
                 help: $why,
                 group: Group::Unused,
+                of: Of::All,
             }, )*
         ];
 
@@ -116,7 +157,7 @@ pub(super) trait Values {
 }
 
 options! {
-    Everyday {
+    Everyday of All {
         data_driver: String = "nailgun", "Format of the input document: the name of a data driver.";
         input_data_file: PathBuf = "/tmp/provision.json", "The input document, YAML or JSON.";
         input_data: Option<String> = "", "The input document itself, in place of a file.";
@@ -124,24 +165,32 @@ options! {
         verbose: bool = "true", "Log what is done, not warnings and errors alone.";
         log_file: Option<PathBuf> = "", "File that the log is appended to, in place of standard error.";
         report: Option<PathBuf> = "", "File that a report of the run is written to, as JSON.";
+    }
+    Everyday of Provision {
         firmware: Firmware = "auto", "Firmware that the boot loader is installed for; auto: the one that booted this system.";
         audit_boot: AuditBoot = "fail", "Whether a run fails when what it installed would not boot, only warns, or does not look.";
         prepare_configdrive: bool = "true", "Make the config drive; if not, the one at `config_drive_path` is used as it is.";
     }
-    Logging {
+    Everyday of Build {
+        image_build_dir: PathBuf = "/tmp", "Where images are built; a folder is made in it, and removed at the end.";
+        bootstrapper: Bootstrapper = "debootstrap", "Program that makes the base of the system.";
+        cache_dir: Option<PathBuf> = "", "Where downloaded packages are kept for later builds; empty: nowhere.";
+        sign_key: Option<PathBuf> = "", "Secret key of minisign that the metadata of the images are signed with.";
+    }
+    Logging of All {
         log_dir: Option<PathBuf> = "", "Directory of the log file; without `log_file` it is named after the program.";
         log_format: LogFormat = "text", "How the log is written: lines of text, or one JSON object per line.";
         use_stderr: bool = "false", "Log to standard error beside the log file.";
         use_syslog: bool = "false", "Log to syslog, too.";
         syslog_log_facility: Facility = "LOG_USER", "Facility of the records that go to syslog.";
     }
-    Transfer {
+    Transfer of Provision {
         http_max_retries: u64 = "30", "How often a request is tried again; 0 is for ever.";
         http_request_timeout: Timeout = "10.0", "How long a server may be silent.";
         http_retry_delay: Duration = "2.0", "How long to wait before the first retry; later ones wait longer.";
         ca_file: Option<PathBuf> = "", "Certificate authorities (PEM) trusted for https beside the system's.";
     }
-    Advanced {
+    Advanced of Provision {
         drivers_dir: PathBuf = "/usr/lib/bareon/drivers", "Where data drivers are that were installed on their own.";
         nc_template_path: PathBuf = "/usr/share/bareon/cloud-init-templates", "Where the cloud-init templates are.";
         tmp_path: PathBuf = "/tmp", "Where temporary files and mount points are made.";
@@ -153,6 +202,12 @@ options! {
         skip_md_containers: bool = "true", "Refuse a disk that belongs to firmware RAID; if not, its container is removed.";
         efi_boot_order: EfiBootOrder = "keep", "Where the installed system goes in UEFI's boot order.";
     }
+    Advanced of Build {
+        fetch_packages_attempts: u64 = "10", "How often the download of packages is tried.";
+        build_in: BuildIn = "auto", "Where the tree of the system is built: in memory, on the disk of `image_build_dir`, or in memory if that is large enough.";
+        image_build_suffix: String = ".bareon-image", "Ending of the names of folders and files that are not whole yet.";
+        source_date_epoch: Option<u64> = "", "Time that images and metadata bear, in seconds since 1970; empty: SOURCE_DATE_EPOCH of the environment, else that of the newest package.";
+    }
     [unused] {
         udev_rules_lib_dir: PathBuf = "/lib/udev/rules.d", "udev is kept off a disk by a lock on it, its rules are left alone";
         udev_rename_substr: String = ".renamedrule", "udev is kept off a disk by a lock on it, its rules are left alone";
@@ -160,14 +215,11 @@ options! {
         data_chunk_size: u64 = "1048576", "the block size is chosen by the program";
         read_chunk_size: u64 = "1048576", "the block size is chosen by the program";
         execute_retry_delay: Duration = "2.0", "a command is not tried again: what it needs is waited for";
-        image_build_dir: PathBuf = "/tmp", "only the building of images used it";
-        image_build_suffix: String = ".bareon-image", "only the building of images used it";
-        max_loop_devices_count: u64 = "255", "only the building of images used it";
-        max_allowed_attempts_attach_image: u64 = "10", "only the building of images used it";
-        sparse_file_size: u64 = "8192", "only the building of images used it";
-        loop_device_major_number: u64 = "7", "only the building of images used it";
-        fetch_packages_attempts: u64 = "10", "only the building of images used it";
-        allow_unsigned_file: String = "allow_unsigned_packages", "only the building of images used it";
-        force_ipv4_file: String = "force_ipv4", "only the building of images used it";
+        max_loop_devices_count: u64 = "255", "the kernel is asked for a loop device, where one is needed at all";
+        max_allowed_attempts_attach_image: u64 = "10", "the kernel is asked for a loop device, where one is needed at all";
+        loop_device_major_number: u64 = "7", "the kernel is asked for a loop device, where one is needed at all";
+        sparse_file_size: u64 = "8192", "a file system is made as large as what it holds";
+        allow_unsigned_file: String = "allow_unsigned_packages", "the settings of apt for a build are not files of the image";
+        force_ipv4_file: String = "force_ipv4", "the settings of apt for a build are not files of the image";
     }
 }

@@ -15,9 +15,9 @@ use std::{
 };
 
 use super::{
-    App, Command, Context, Failure, Invocation, Settings,
+    App, Context, Failure, Invocation, Program, Settings,
     args::{self, Called, Task},
-    generate, ironic_callback,
+    generate,
     log::{FAILURE, Log},
     output,
     progress::Bars,
@@ -33,13 +33,13 @@ const FAILED: u8 = 255;
 const USAGE: u8 = 2;
 
 /// Does what `arguments` (the program's name first) say, by means of `app`.
-pub fn main(arguments: impl IntoIterator<Item = OsString>, app: App) -> ExitCode {
+pub fn main<P: Program>(arguments: impl IntoIterator<Item = OsString>, app: App<P::Command>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let mut json = false;
     let result = guarded(|| {
-        let called = args::parse(arguments.clone(), env::vars_os()).map_err(Ended::Answered)?;
+        let called = args::parse::<P>(arguments.clone(), env::vars_os()).map_err(Ended::Answered)?;
         json = called.json;
-        perform(called, redacted(&arguments), app)
+        perform::<P>(called, redacted(&arguments), app)
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,35 +82,31 @@ impl<E: Into<Failure>> From<E> for Ended {
     }
 }
 
-fn perform(called: Called, command_line: Vec<String>, app: App) -> Result<(), Ended> {
-    match called.task {
-        Task::Completions(shell) => Ok(output::print(&generate::completions(shell))?),
-        Task::Man => Ok(output::print(&generate::man()?)?),
-        Task::Sample => Ok(output::print(&generate::sample())?),
-        Task::App(command) => {
-            let (settings, bars) = set_up(&called)?;
-            let Called { hardware, image_metadata, plan_id, backup, json, .. } = called;
-            let invocation =
-                Invocation { command, settings, hardware, image_metadata, plan_id, backup, json };
-            if matches!(command, Command::Run(_)) {
-                let version = env!("CARGO_PKG_VERSION");
-                tracing::info!("{} {version}, called as {}", args::PROGRAM, command_line.join(" "));
-            }
-            let context = Context { report: Report::new(command_line), bars };
-            let path = invocation.settings.report.as_deref();
-            Ok(reported(path, &context.report, || app(&invocation, &context))?)
-        }
-        Task::IronicCallback(ref kernel_command_line) => {
-            let (settings, _) = set_up(&called)?;
-            let call = || ironic_callback::run(kernel_command_line, &settings).map_err(Failure::from);
-            Ok(reported(settings.report.as_deref(), &Report::new(command_line), call)?)
-        }
+fn perform<P: Program>(
+    called: Called<P::Command>,
+    command_line: Vec<String>,
+    app: App<P::Command>,
+) -> Result<(), Ended> {
+    let (settings, bars) = match called.task {
+        Task::Completions(shell) => return Ok(output::print(&generate::completions::<P>(shell))?),
+        Task::Man => return Ok(output::print(&generate::man::<P>()?)?),
+        Task::Sample => return Ok(output::print(&generate::sample())?),
+        Task::App(_) => set_up::<P>(&called)?,
+    };
+    let Task::App(command) = called.task else { return Ok(()) };
+    let invocation = Invocation { command, settings, json: called.json };
+    if P::runs(&invocation.command) {
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!("{} {version}, called as {}", P::ABOUT.name, command_line.join(" "));
     }
+    let context = Context { report: Report::new(command_line), bars };
+    let path = invocation.settings.report.as_deref();
+    Ok(reported(path, &context.report, || app(&invocation, &context))?)
 }
 
 /// Makes the settings, starts the log and catches signals.
-fn set_up(called: &Called) -> Result<(Settings, Bars), Ended> {
-    let resolved = settings::resolve(&called.given, Path::new(CONFIG_FILE));
+fn set_up<P: Program>(called: &Called<P::Command>) -> Result<(Settings, Bars), Ended> {
+    let resolved = settings::resolve(&called.given, Path::new(CONFIG_FILE), P::ABOUT.of, called.driver);
     let Resolved { settings, warnings, remarks } = match resolved {
         Err(error @ SettingsError::Wrong { usage: true, .. }) => return Err(Ended::Usage(error.to_string())),
         other => other?,

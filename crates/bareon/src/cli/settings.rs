@@ -13,7 +13,7 @@ use bareon_image::HttpOptions;
 
 use super::{
     config,
-    options::{self, Group, OPTIONS, Settings, Values},
+    options::{self, Group, OPTIONS, Of, Settings, Values},
     value::Setting,
 };
 
@@ -99,12 +99,18 @@ pub enum SettingsError {
     },
 }
 
-/// Makes the settings from all that was given; `default_file` is read when no file is named.
+/// Makes the settings of the program `of` from all that was given; `default_file` is read when no file is named,
+/// `driver` is the data driver when none is. What only other programs have is theirs to read.
 ///
 /// # Errors
 /// When a file that was named cannot be read, or a value is none of its option.
-pub fn resolve(given: &Given, default_file: &Path) -> Result<Resolved, SettingsError> {
-    let mut layers = Layers::default();
+pub fn resolve(
+    given: &Given,
+    default_file: &Path,
+    of: Of,
+    driver: &'static str,
+) -> Result<Resolved, SettingsError> {
+    let mut layers = Layers::new(of, driver);
     for (path, text) in texts(given, default_file)? {
         layers.file(&path, &text);
     }
@@ -152,8 +158,10 @@ fn texts(given: &Given, default_file: &Path) -> Result<Vec<(PathBuf, String)>, S
 }
 
 /// The values as texts, the last layer on top, and what was found wrong or odd with them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Layers {
+    of: Of,
+    driver: &'static str,
     values: BTreeMap<&'static str, (String, Origin)>,
     mistakes: Vec<String>,
     warnings: Vec<String>,
@@ -162,6 +170,18 @@ struct Layers {
 }
 
 impl Layers {
+    fn new(of: Of, driver: &'static str) -> Self {
+        Self {
+            of,
+            driver,
+            values: BTreeMap::new(),
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+            remarks: Vec::new(),
+            beyond_flags: false,
+        }
+    }
+
     fn set(&mut self, name: &'static str, text: &str, origin: Origin) {
         self.values.insert(name, (text.to_owned(), origin));
     }
@@ -202,7 +222,10 @@ impl Layers {
 
     fn environment(&mut self, variables: &[(String, String)]) {
         for (variable, value) in variables {
-            match OPTIONS.iter().find(|opt| opt.variable() == *variable) {
+            let named = |opt: &&options::Opt| {
+                opt.variable() == *variable || opt.foreign_variable() == Some(variable.as_str())
+            };
+            match OPTIONS.iter().find(named) {
                 // An empty variable is how a shell unsets one for a single command.
                 Some(_) if value.is_empty() => {}
                 Some(opt) => self.set(opt.name, value, Origin::Environment(variable.clone())),
@@ -212,9 +235,14 @@ impl Layers {
     }
 
     fn check_unused(&mut self) {
-        for opt in OPTIONS.iter().filter(|opt| opt.group == Group::Unused) {
-            if let Some((_, origin)) = self.values.get(opt.name) {
+        for opt in OPTIONS {
+            let Some((_, origin)) = self.values.get(opt.name) else { continue };
+            if opt.group == Group::Unused {
                 self.warnings.push(format!("{origin}: {} has no effect: {}", opt.name, opt.help));
+            } else if !opt.of.has(self.of) && matches!(origin, Origin::Flag(_)) {
+                // Files and environment are for all programs.
+                let other = opt.of.name();
+                self.warnings.push(format!("{origin}: {} has no effect: only {other} uses it", opt.name));
             }
         }
     }
@@ -222,8 +250,10 @@ impl Layers {
     /// The value of an option as text, with what `$name` stands for put in.
     fn text(&self, name: &str, depth: usize) -> Result<Text, (Origin, String)> {
         let mut secret = name == SECRET;
-        let Some((text, origin)) = self.values.get(name) else {
-            let default = options::find(name).map_or("", |opt| opt.default);
+        let opt = options::find(name);
+        let ours = depth > 0 || opt.is_none_or(|opt| opt.of.has(self.of));
+        let Some((text, origin)) = self.values.get(name).filter(|_| ours) else {
+            let default = opt.map_or("", |opt| opt.default_of(self.driver));
             return Ok(Text { whole: default.to_owned(), origin: Origin::Default, secret });
         };
         if !matches!(origin, Origin::File(..)) {
@@ -326,6 +356,10 @@ mod tests {
 
     use super::*;
 
+    fn resolve(given: &Given, default_file: &Path) -> Result<Resolved, SettingsError> {
+        super::resolve(given, default_file, Of::Provision, "nailgun")
+    }
+
     fn in_file(text: &str, given: &Given) -> Result<Resolved, SettingsError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bareon.conf");
@@ -363,7 +397,7 @@ mod tests {
                 config_files: Vec::new(),
             };
             let origin = |given: &Given, file: &str| {
-                let mut layers = Layers::default();
+                let mut layers = Layers::new(opt.of, "nailgun");
                 layers.file(Path::new("f"), file);
                 layers.environment(&given.environment);
                 for flag in &given.flags {
@@ -372,7 +406,8 @@ mod tests {
                 layers.text(opt.name, 0).unwrap_or_else(|(_, message)| panic!("{message}"))
             };
             let line = format!("{} = from-file\n", opt.name);
-            assert_eq!(origin(&given(&[], &[]), "").whole, opt.default);
+            let default = if opt.name == "data_driver" { "nailgun" } else { opt.default };
+            assert_eq!(origin(&given(&[], &[]), "").whole, default);
             assert_eq!(origin(&given(&[], &[]), &line).whole, "from-file");
             assert_eq!(origin(&given(&[], &["from-env"]), &line).whole, "from-env");
             assert_eq!(origin(&given(&["one", "two"], &["from-env"]), &line).whole, "two");
@@ -420,6 +455,31 @@ mod tests {
         let resolved = in_file("udev_empty_rule = x\n", &Given::default()).unwrap();
         assert_eq!(resolved.warnings.len(), 1);
         assert!(resolved.warnings[0].contains("udev_empty_rule has no effect: udev is kept off"));
+    }
+
+    #[test]
+    fn what_another_program_has_is_told_as_a_flag_and_left_to_it_elsewhere() {
+        let flags = vec![Flag { name: "image_build_dir", value: "/b".into() }];
+        let resolved = in_file("cache_dir = $nosuch\n", &Given { flags, ..Given::default() }).unwrap();
+        let want = "--image-build-dir: image_build_dir has no effect: only bareon-build-image uses it";
+        assert_eq!(resolved.warnings, [want]);
+        assert_eq!(resolved.settings.cache_dir, None);
+        let build = |given: &Given| {
+            super::resolve(given, Path::new("/nonexistent"), Of::Build, "nailgun_build_image").unwrap()
+        };
+        assert_eq!(build(&Given::default()).settings.data_driver, "nailgun_build_image");
+        assert!(build(&variable("BAREON_FIRMWARE", "nosuch")).warnings.is_empty());
+    }
+
+    #[test]
+    fn a_variable_that_others_know_comes_after_ours() {
+        let epoch = |variables: &[(&str, &str)]| {
+            let environment = variables.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+            let given = Given { environment, ..Given::default() };
+            super::resolve(&given, Path::new("/none"), Of::Build, "d").unwrap().settings.source_date_epoch
+        };
+        assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "5")]), Some(5));
+        assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "5"), ("BAREON_SOURCE_DATE_EPOCH", "6")]), Some(6));
     }
 
     #[test]

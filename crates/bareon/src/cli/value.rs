@@ -186,6 +186,30 @@ choice! {
 }
 
 choice! {
+    /// What makes the base of a system.
+    Bootstrapper {
+        /// debootstrap.
+        #[default]
+        Debootstrap = "debootstrap",
+        /// mmdebstrap.
+        Mmdebstrap = "mmdebstrap",
+    }
+}
+
+choice! {
+    /// Where the tree of a system is built.
+    BuildIn {
+        /// In memory if that is large enough, else on the disk.
+        #[default]
+        Auto = "auto",
+        /// In memory.
+        Memory = "memory",
+        /// On the disk.
+        Disk = "disk",
+    }
+}
+
+choice! {
     /// How a record is written to the log.
     LogFormat {
         /// One line of text.
