@@ -27,6 +27,7 @@ mod process;
 pub mod runner;
 pub mod script;
 pub mod sfdisk;
+pub mod squashfs;
 pub mod tool;
 pub mod udevadm;
 pub mod wipefs;

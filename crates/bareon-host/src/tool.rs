@@ -44,6 +44,8 @@ pub enum Tool {
     MkfsXfs,
     /// `mkisofs(1)`: makes the config drive where neither xorriso nor genisoimage is there.
     Mkisofs,
+    /// `mksquashfs(1)`: packs the tree of a ramdisk.
+    Mksquashfs,
     /// `mkswap(8)`.
     Mkswap,
     /// `mmdebstrap(1)`: makes the tree of a suite by apt.
@@ -106,6 +108,7 @@ impl Tool {
             Self::MkfsVfat => ("mkfs.vfat", "dosfstools", "dosfstools"),
             Self::MkfsXfs => ("mkfs.xfs", "xfsprogs", "xfsprogs"),
             Self::Mkisofs => ("mkisofs", "xorriso", "genisoimage"),
+            Self::Mksquashfs => ("mksquashfs", "squashfs-tools", "squashfs-tools"),
             Self::Mkswap => ("mkswap", "util-linux", "util-linux"),
             Self::Mmdebstrap => ("mmdebstrap", "mmdebstrap", "mmdebstrap"),
             Self::Mount => ("mount", "mount", "util-linux"),

@@ -17,4 +17,6 @@
 //! that only the kernel can fill, free themselves with their mount. What is left on the disk is one working folder, held
 //! by a lock: the next run with the same `image_build_dir` removes those that nobody holds any more.
 
+pub mod ramdisk;
 pub mod tree;
+pub mod yaml;

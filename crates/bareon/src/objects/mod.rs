@@ -12,7 +12,7 @@ pub mod os;
 pub mod partition;
 pub mod size;
 
-pub use build::BuildScheme;
+pub use build::{Bootstrap, BuildScheme, Repo};
 pub use configdrive::{CloudInit, ConfigDriveScheme};
 pub use grub::Grub;
 pub use image::{Image, ImageScheme};
