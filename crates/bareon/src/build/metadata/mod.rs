@@ -1,0 +1,211 @@
+//! What is told of the images beside them: metadata, bills of materials, provenance, signature.
+//!
+//! | file | what | for whom |
+//! |---|---|---|
+//! | `root.yaml` | sizes and sums of the images and of the files below, operating system, packages, repositories | `bareon-provision`, callers of the original |
+//! | `root.yaml.minisig` | the signature of that, where there is a key | `bareon-provision` with `image_keys`, `minisign -V` |
+//! | `root.spdx.json` | the packages and their licences, SPDX 2.3 | scanners |
+//! | `root.cdx.json` | the same, `CycloneDX` 1.5 | scanners |
+//! | `root.provenance.json` | what made the images of what: an in-toto statement with SLSA's predicate | auditors |
+//!
+//! The one signature is enough: the metadata has the SHA-256 of each image and of each of the other files.
+//!
+//! All is a function of the tree, the images and the [`Facts`]: no clock, no host name, no random id. Only the signature
+//! differs from one time to the next.
+//!
+//! [`write()`] writes them under temporary names, so that all can be renamed when the images are, the metadata last.
+
+mod copyright;
+mod cyclonedx;
+mod error;
+mod licence;
+mod os;
+mod packages;
+mod provenance;
+mod purl;
+mod sign;
+mod spdx;
+mod tree_file;
+mod yaml;
+
+use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use bareon_image::pack::Packed;
+
+pub use copyright::licences;
+pub use error::MetadataError;
+pub use os::OsRelease;
+pub use packages::{Package, installed};
+pub use sign::{Key, PASSWORD};
+pub use yaml::versions;
+
+use crate::objects::build::{BuildScheme, Container};
+
+/// All that is told of a build.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// What was to be built.
+    pub scheme: &'a BuildScheme,
+    /// The root of the finished tree.
+    pub tree: &'a Path,
+    /// The images, in the order in which they are told.
+    pub images: &'a [Built],
+    /// The repositories' Release files as they were when packages were fetched.
+    pub releases: &'a [Release],
+    /// The tools that built it.
+    pub tools: &'a [ToolVersion],
+    /// The SHA-256 sum of the input document, in hex.
+    pub input_sha256: &'a str,
+    /// The time that all files tell, in seconds since 1970.
+    pub epoch: u64,
+    /// What the metadata is signed with; nothing leaves it unsigned.
+    pub key: Option<&'a Key>,
+}
+
+/// A file that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// Its final path, of which the last part is told.
+    pub file: PathBuf,
+    /// The file system within, or `tar` or `disk`.
+    pub format: String,
+    /// How it is packed.
+    pub container: Container,
+    /// Its sizes and sums.
+    pub packed: Packed,
+}
+
+/// The Release file of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The name of the repository in the input.
+    pub repo: String,
+    /// The SHA-256 sum of its `InRelease` or `Release`, in hex.
+    pub sha256: String,
+}
+
+/// A tool of the build host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolVersion {
+    /// Its name, such as `debootstrap`.
+    pub name: String,
+    /// Its version, as it tells it.
+    pub version: String,
+}
+
+/// Writes the files into `dir`, which must be on the file system of the output: pairs of where each is and where it
+/// belongs, in the order in which they are to be renamed. Each is flushed. Nothing is written where the scheme names no
+/// metadata.
+///
+/// # Errors
+/// When the tree tells no operating system or no packages, or a file cannot be written or signed.
+pub fn write(facts: &Facts<'_>, dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, MetadataError> {
+    let Some(metadata) = &facts.scheme.metadata else { return Ok(Vec::new()) };
+    let stem = metadata.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let contents = Contents {
+        name: &stem,
+        os: OsRelease::of(facts.tree)?,
+        packages: installed(facts.tree)?
+            .into_iter()
+            .map(|package| {
+                let licences = licences(facts.tree, &package.name);
+                Licensed { package, licences }
+            })
+            .collect(),
+    };
+    let mut files = Files { dir, folder: metadata.parent().unwrap_or(Path::new(".")), written: Vec::new() };
+    let documents = [
+        files.add(&format!("{stem}.spdx.json"), spdx::document(facts, &contents).as_bytes())?,
+        files.add(&format!("{stem}.cdx.json"), cyclonedx::document(facts, &contents).as_bytes())?,
+        files.add(&format!("{stem}.provenance.json"), provenance::document(facts, &contents).as_bytes())?,
+    ];
+    let name = metadata.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let text = yaml::document(facts, &contents, &documents)?;
+    if let Some(key) = facts.key {
+        files.add(&format!("{name}.minisig"), key.sign(text.as_bytes(), &name)?.as_bytes())?;
+    }
+    files.add(&name, text.as_bytes())?;
+    Ok(files.written)
+}
+
+/// What was found in the tree.
+struct Contents<'a> {
+    /// What the images are called together.
+    name: &'a str,
+    os: OsRelease,
+    packages: Vec<Licensed>,
+}
+
+/// A package and the terms that it is given away under.
+struct Licensed {
+    package: Package,
+    /// An SPDX expression; nothing where its copyright file is not for programs.
+    licences: Option<String>,
+}
+
+/// A file that was written, as the metadata tells it.
+struct Document {
+    name: String,
+    sha256: String,
+}
+
+/// The files on their way.
+struct Files<'a> {
+    dir: &'a Path,
+    folder: &'a Path,
+    written: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Files<'_> {
+    /// Writes the file that is to be called `name`.
+    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<Document, MetadataError> {
+        let path = self.dir.join(format!(".{name}.new"));
+        let failed = |source| MetadataError::Write { path: path.clone(), source };
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).open(&path).map_err(failed)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        self.written.push((path, self.folder.join(name)));
+        Ok(Document { name: name.into(), sha256: sha256(bytes) })
+    }
+}
+
+/// The SHA-256 sum in hex.
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex(&sha2::Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+        .collect()
+}
+
+/// An id that is a function of `text`: a UUID of version 8 (RFC 9562).
+fn uuid(text: &str) -> String {
+    let mut digits = sha256(text.as_bytes());
+    digits.replace_range(12..13, "8");
+    digits.replace_range(16..17, "8");
+    let part = |range: std::ops::Range<usize>| &digits[range];
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+/// A time as RFC 3339 writes it.
+fn time(epoch: u64) -> String {
+    let at = i64::try_from(epoch).ok().and_then(|epoch| jiff::Timestamp::from_second(epoch).ok());
+    at.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// The version of this program.
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+#[cfg(test)]
+mod tests;
