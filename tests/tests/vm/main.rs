@@ -12,5 +12,6 @@ mod differential;
 mod found;
 mod keep;
 mod leftovers;
+mod native;
 mod refusals;
 mod storage;
