@@ -20,4 +20,3 @@
 pub mod metadata;
 pub mod ramdisk;
 pub mod tree;
-pub mod yaml;
