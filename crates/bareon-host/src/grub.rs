@@ -1,4 +1,4 @@
-//! GRUB's programs, run in a chroot: every call of `grub-install`, `grub-mkconfig` and their
+//! GRUB's programs, run in a chroot: every call of `grub-install`, `grub-mkconfig`, `grub-mkimage` and their
 //! namesakes `grub2-*` is in this file.
 
 use std::path::Path;
@@ -48,6 +48,35 @@ pub fn legacy_error(printed: &str) -> Option<String> {
 /// Writes GRUB's configuration to `file` within `root`.
 pub fn mkconfig(root: &Path, program: &str, file: &str) -> Cmd {
     Cmd::inside(root, program).args(["-o", file])
+}
+
+/// An image of GRUB that a firmware or a first sector starts. All paths are within the chroot.
+#[derive(Debug, Clone, Copy)]
+pub struct CoreImage<'a> {
+    /// What it is for, such as `i386-pc`.
+    pub format: &'a str,
+    /// Where the modules are that it is made of.
+    pub modules: &'a Path,
+    /// Where it looks for more of them.
+    pub prefix: &'a str,
+    /// What it does first.
+    pub config: &'a Path,
+    /// The file that is made.
+    pub image: &'a Path,
+}
+
+/// Makes an image of GRUB; the names of its modules are to be added.
+pub fn mkimage(root: &Path, new: &CoreImage<'_>) -> Cmd {
+    Cmd::inside(root, "grub-mkimage")
+        .arg(format!("--format={}", new.format))
+        .arg("--directory")
+        .arg(new.modules)
+        .arg("--prefix")
+        .arg(new.prefix)
+        .arg("--config")
+        .arg(new.config)
+        .arg("--output")
+        .arg(new.image)
 }
 
 #[cfg(test)]

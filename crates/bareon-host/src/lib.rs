@@ -5,8 +5,10 @@
 
 pub mod apt;
 pub mod blkid;
+pub mod btrfs;
 pub mod chroot;
 pub mod cmd;
+pub mod cp;
 pub mod debootstrap;
 pub mod efibootmgr;
 pub mod entropy;
@@ -17,6 +19,7 @@ pub mod kpartx;
 pub mod lock;
 pub mod lvm;
 pub mod mdadm;
+pub mod mke2fs;
 pub mod mkfs;
 pub mod mmdebstrap;
 pub mod mount;
@@ -28,6 +31,7 @@ pub mod runner;
 pub mod script;
 pub mod sfdisk;
 pub mod squashfs;
+pub mod tar;
 pub mod tool;
 pub mod udevadm;
 pub mod wipefs;

@@ -28,6 +28,14 @@ pub fn mount_read_only(device: &str, dir: &Path, fs_type: &str) -> Cmd {
     Tool::Mount.cmd().time_limit(SHORT).args(["-t", fs_type, "-o", options, device]).arg(dir)
 }
 
+/// Mounts the file system `fs_type` that is in the file `file` at `dir`, by a loop device that goes with the mount.
+///
+/// XFS refuses the id of a file system that is mounted already, as another image of the same may be.
+pub fn mount_file(file: &Path, dir: &Path, fs_type: &str) -> Cmd {
+    let options = if fs_type == "xfs" { "loop,noatime,nouuid" } else { "loop,noatime" };
+    Tool::Mount.cmd().time_limit(SHORT).args(["-t", fs_type, "-o", options]).arg(file).arg(dir)
+}
+
 /// Shows the directory `from` at `dir`, without what is mounted below it.
 pub fn bind(from: &str, dir: &Path) -> Cmd {
     Tool::Mount.cmd().time_limit(SHORT).args(["--bind", from]).arg(dir)

@@ -54,6 +54,15 @@ pub struct TablePartition {
     pub bootable: bool,
 }
 
+/// The ids of a GPT, which else are random.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// The disk's GUID.
+    pub disk: String,
+    /// Those of its partitions, in their order.
+    pub partitions: Vec<String>,
+}
+
 const CAREFULLY: [&str; 3] = ["--quiet", "--no-reread", "--no-tell-kernel"];
 
 /// Writes a new table over whatever table the disk has, and removes the signatures in each new partition. The kernel
@@ -64,7 +73,13 @@ pub fn write(table: &Table) -> Cmd {
         .args(CAREFULLY)
         .args(["--wipe", "always", "--wipe-partitions", "always"])
         .arg(&table.disk)
-        .stdin(header(table) + &lines(table))
+        .stdin(header(table) + &lines(table, &[]))
+}
+
+/// The same for a file that is to be a disk, such that the same table gives the same bytes.
+pub fn write_with_ids(table: &Table, ids: &Ids) -> Cmd {
+    let script = format!("label-id: {}\n{}{}", ids.disk, header(table), lines(table, &ids.partitions));
+    Tool::Sfdisk.cmd().args(CAREFULLY).args(["--wipe", "always", &table.disk]).stdin(script)
 }
 
 /// Deletes partitions from the table of `disk`. The kernel still has the old table afterwards.
@@ -79,7 +94,7 @@ pub fn append(table: &Table) -> Cmd {
         .cmd()
         .args(CAREFULLY)
         .args(["--wipe", "never", "--wipe-partitions", "always", "--append", &table.disk])
-        .stdin(lines(table))
+        .stdin(lines(table, &[]))
 }
 
 /// Prints the table of `disk` in the format that [`write`] takes.
@@ -95,15 +110,18 @@ fn header(table: &Table) -> String {
     }
 }
 
-/// The partitions in sfdisk's own format.
-fn lines(table: &Table) -> String {
+/// The partitions in sfdisk's own format, the first ones with ids.
+fn lines(table: &Table, ids: &[String]) -> String {
     let mut script = String::new();
-    for partition in &table.partitions {
+    for (place, partition) in table.partitions.iter().enumerate() {
         let TablePartition { number, start, size, kind, name, attributes, bootable } = partition;
         // Writing to a `String` cannot fail.
         let _ = write!(script, "{number}: start={start}, size={size}, type={kind}");
         if matches!(table.label, Label::Gpt { .. }) {
             let _ = write!(script, ", name=\"{}\"", escaped(name));
+        }
+        if let Some(id) = ids.get(place) {
+            let _ = write!(script, ", uuid={id}");
         }
         if !attributes.is_empty() {
             let _ = write!(script, ", attrs=\"{}\"", attributes.join(","));
@@ -149,6 +167,23 @@ mod tests {
              label: gpt\nunit: sectors\nfirst-lba: 2048\n\n\
              1: start=2048, size=49152, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"/\"\n\
              2: start=51200, size=2048, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"a _b_\", attrs=\"LegacyBIOSBootable\"\n\
+             END"
+        );
+    }
+
+    #[test]
+    fn a_file_gets_the_ids_that_it_is_to_have() {
+        let table = Table {
+            disk: "/w/raw".into(),
+            label: Label::Gpt { first_lba: 2048 },
+            partitions: vec![partition(1, 2048, 49152, "root")],
+        };
+        let ids = Ids { disk: "d".into(), partitions: vec!["p".into()] };
+        assert_eq!(
+            write_with_ids(&table, &ids).to_string(),
+            "sfdisk --quiet --no-reread --no-tell-kernel --wipe always /w/raw <<'END'\n\
+             label-id: d\nlabel: gpt\nunit: sectors\nfirst-lba: 2048\n\n\
+             1: start=2048, size=49152, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=\"root\", uuid=p\n\
              END"
         );
     }

@@ -12,8 +12,12 @@ pub enum Tool {
     Btrfs,
     /// `chroot(8)`: runs a program of the installed system.
     Chroot,
+    /// `cp(1)`: copies a tree into a file system.
+    Cp,
     /// `debootstrap(8)`: makes the tree of a suite.
     Debootstrap,
+    /// `debugfs(8)`: changes images of ext2, ext3 and ext4.
+    Debugfs,
     /// A data driver that was installed as an executable; its path is the first argument.
     Driver,
     /// `e2fsck(8)`: checks ext2, ext3 and ext4 before they are grown.
@@ -22,6 +26,8 @@ pub enum Tool {
     Efibootmgr,
     /// `fsck.fat(8)`: checks FAT.
     FsckVfat,
+    /// `fstrim(8)`: frees what a file system does not use.
+    Fstrim,
     /// `genisoimage(1)`: makes the config drive where xorriso is absent.
     Genisoimage,
     /// `kpartx(8)`: partitions of disks with several paths.
@@ -30,6 +36,8 @@ pub enum Tool {
     Lvm,
     /// `mdadm(8)`: software RAID.
     Mdadm,
+    /// `mke2fs(8)`: makes images of ext2, ext3 and ext4.
+    Mke2fs,
     /// `mkfs.btrfs(8)`.
     MkfsBtrfs,
     /// `mke2fs(8)` as `mkfs.ext2`.
@@ -58,7 +66,7 @@ pub enum Tool {
     Resize2fs,
     /// `sfdisk(8)`: writes partition tables.
     Sfdisk,
-    /// `tar(1)`.
+    /// GNU `tar(1)`: archives a tree.
     Tar,
     /// `udevadm(8)`: udev's database and queue.
     Udevadm,
@@ -92,15 +100,19 @@ impl Tool {
             Self::Blkid => ("blkid", "util-linux", "util-linux"),
             Self::Btrfs => ("btrfs", "btrfs-progs", "btrfs-progs"),
             Self::Chroot => ("chroot", "coreutils", "coreutils"),
+            Self::Cp => ("cp", "coreutils", "coreutils"),
             Self::Debootstrap => ("debootstrap", "debootstrap", "debootstrap"),
+            Self::Debugfs => ("debugfs", "e2fsprogs", "e2fsprogs"),
             Self::Driver => ("env", "coreutils", "coreutils"),
             Self::E2fsck => ("e2fsck", "e2fsprogs", "e2fsprogs"),
             Self::Efibootmgr => ("efibootmgr", "efibootmgr", "efibootmgr"),
             Self::FsckVfat => ("fsck.vfat", "dosfstools", "dosfstools"),
+            Self::Fstrim => ("fstrim", "util-linux", "util-linux"),
             Self::Genisoimage => ("genisoimage", "genisoimage", "genisoimage"),
             Self::Kpartx => ("kpartx", "kpartx", "kpartx"),
             Self::Lvm => ("lvm", "lvm2", "lvm2"),
             Self::Mdadm => ("mdadm", "mdadm", "mdadm"),
+            Self::Mke2fs => ("mke2fs", "e2fsprogs", "e2fsprogs"),
             Self::MkfsBtrfs => ("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
             Self::MkfsExt2 => ("mkfs.ext2", "e2fsprogs", "e2fsprogs"),
             Self::MkfsExt3 => ("mkfs.ext3", "e2fsprogs", "e2fsprogs"),

@@ -149,6 +149,15 @@ impl Drop for Mounted {
     }
 }
 
+/// Unmounts a directory at the end.
+pub struct Unmount(pub std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        tidy(&format!("umount {}", self.0.display()));
+    }
+}
+
 /// Swap space in use.
 pub struct Swap(String);
 

@@ -11,6 +11,7 @@ mod disk;
 mod document;
 mod images;
 mod keep;
+mod pack;
 mod partition;
 mod plan;
 mod refusals;

@@ -3,8 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use bareon_tests::vm::{
-    boot::CHECK,
-    document::{self, partition, with_kernel_parameter},
+    document::{self, partition},
     found::Found,
     http::{Fault, Request},
     machine::{Bus, Firmware},
@@ -45,8 +44,7 @@ break_at() {
 #[ignore = "needs root and QEMU: contrib/test runs it"]
 fn killed_in_each_stage_then_run_again() {
     let case = Case::new(Firmware::Bios, Bus::Virtio);
-    let volumes = vec![partition("/", "ext4", 1400, "system")];
-    let document = with_kernel_parameter(case.document(volumes), CHECK);
+    let document = case.document(vec![partition("/", "ext4", 1400, "system")]);
     let script = format!(
         "{BREAK}
         break_at '--- Partitioning disks' KILL partition || exit 1
@@ -68,7 +66,7 @@ fn killed_in_each_stage_then_run_again() {
         assert_eq!(report["end"]["outcome"], "failure", "{report}");
         assert_eq!(report["end"]["signal"], "SIGTERM", "{report}");
     }
-    case.check("boot").mounted("/", "ext4", "");
+    case.boot("boot").mounted("/", "ext4", "");
 }
 
 /// Mirrors, one of them below a group, and a group on plain partitions.
@@ -171,14 +169,14 @@ fn image_server_dies_half_way() {
 
     // It comes back: the run goes on where it stopped.
     case.images.fault(Fault::Dies { after: 60 << 20, back: Some(Duration::from_secs(4)) });
-    case.provision("comes-back", &with_kernel_parameter(case.document(volumes.clone()), CHECK));
+    case.provision("comes-back", &case.document(volumes.clone()));
     let resumed = |request: &Request| {
         let begin =
             request.range.as_deref().and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         request.path == "/image/root.img.gz" && begin.is_some_and(|begin: u64| begin > 30 << 20)
     };
     assert!(case.images.requests().iter().any(resumed), "{:?}", case.images.requests());
-    case.check("boot").mounted("/", "ext4", "");
+    case.boot("boot").mounted("/", "ext4", "");
 
     // The image is not what its metadata say.
     ok(small_image(&case.machine.dir, "small.img.gz"));

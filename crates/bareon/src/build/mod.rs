@@ -18,5 +18,7 @@
 //! by a lock: the next run with the same `image_build_dir` removes those that nobody holds any more.
 
 pub mod metadata;
+pub mod pack;
 pub mod ramdisk;
 pub mod tree;
+pub mod yaml;

@@ -116,6 +116,20 @@ impl<'h> Mounted<'h> {
             return Err(MountError::Mounted { device: device.into(), at });
         }
         self.run(dir, &mount::mount(device, dir, fs_type))?;
+        self.hold(dir)
+    }
+
+    /// Mounts the file system `fs_type` in the file `file`, which is nobody else's, at `dir`, which is there.
+    ///
+    /// # Errors
+    /// When mount(8) fails.
+    pub fn mount_file(&mut self, file: &Path, dir: &Path, fs_type: &str) -> Result<(), MountError> {
+        self.run(dir, &mount::mount_file(file, dir, fs_type))?;
+        self.hold(dir)
+    }
+
+    /// Opens what was mounted last.
+    fn hold(&mut self, dir: &Path) -> Result<(), MountError> {
         if let Some(last) = self.all.last_mut() {
             let open = File::open(dir).map_err(|source| MountError::Flush { dir: dir.into(), source })?;
             last.open = Some(open);
