@@ -269,7 +269,7 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
         Action::SaveMetadata(save) => context.report.backup(save.run(&Kernel::default())?),
         Action::TearDown(down) => down.run(host, &Kernel::default())?,
         Action::BringUp(up) => up.run(host, &Kernel::default())?,
-        Action::ChangeGroup(group) => group.run(host)?,
+        Action::ChangeGroup(group) => group.run(host, &Kernel::default())?,
         Action::LayOut(disk) => disk.run(host)?,
         Action::MakeArrays(arrays) => arrays.run(host)?,
         Action::MakeGroup(group) => group.run(host)?,

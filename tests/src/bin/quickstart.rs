@@ -101,7 +101,7 @@ fn run(choices: &Choices) -> Result<()> {
     println!("   {} s in all", outcome.took.as_secs());
 
     println!("3. the machine starts from its own disk");
-    let mut booted = boot::boot(&machine, "boot", &key)?;
+    let mut booted = boot::boot(&machine, "boot", &key, "true")?;
     println!("   lets us in after {} s; it says:", booted.took.as_secs());
     let answers = booted.ask(QUESTIONS)?;
     print_indented(answers.lines());

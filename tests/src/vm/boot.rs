@@ -49,24 +49,28 @@ pub struct Booted {
     pub port: u16,
     /// How long it took until ssh answered.
     pub took: Duration,
+    /// What the first script wrote.
+    pub said: String,
     key: Key,
 }
 
-/// Switches `machine` on and waits until ssh lets the owner of `key` in. The console is kept as `NAME.console`.
+/// Switches `machine` on, waits until ssh lets the owner of `key` in, and runs `script` there, which must not fail: an
+/// emulated machine takes seconds for each login. The console is kept as `NAME.console`.
 ///
 /// # Errors
 /// When the machine ends or does not let us in; the error shows the end of its console.
-pub fn boot(machine: &Machine, name: &str, key: &Key) -> Result<Booted> {
+pub fn boot(machine: &Machine, name: &str, key: &Key, script: &str) -> Result<Booted> {
     let (running, port) = machine.start(&machine.dir.join(format!("{name}.console")))?;
-    let mut booted = Booted { running, port, took: Duration::ZERO, key: key.clone() };
+    let mut booted = Booted { running, port, took: Duration::ZERO, said: String::new(), key: key.clone() };
     let mut last = String::new();
     while booted.running.age() < LIMIT {
         if let Some(status) = booted.running.status()? {
             return Err(format!("QEMU ended with {status}\n{}", booted.running.said()).into());
         }
-        match booted.ask("true") {
-            Ok(_) => {
+        match booted.ask(script) {
+            Ok(said) => {
                 booted.took = booted.running.age();
+                booted.said = said;
                 return Ok(booted);
             }
             Err(e) => last = e.to_string(),

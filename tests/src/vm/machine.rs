@@ -120,7 +120,17 @@ impl Machine {
 
     fn qemu(&self, console: &Path) -> Command {
         let mut qemu = process::command("qemu-system-x86_64");
-        qemu.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64,-svm", "-smp", "1"]);
+        // Without a source of randomness programs wait for seconds after each boot.
+        qemu.args([
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "qemu64,-svm,+rdrand",
+            "-smp",
+            "1",
+        ]);
         qemu.arg("-m").arg(self.memory_mib.to_string());
         // Without a video BIOS the GRUB of a BIOS machine waits for ever.
         qemu.args(["-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"]);

@@ -3,7 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use bareon_tests::vm::{
-    document::{self, partition},
+    boot::CHECK,
+    document::{self, partition, with_kernel_parameter},
     found::Found,
     http::{Fault, Request},
     machine::{Bus, Firmware},
@@ -44,7 +45,8 @@ break_at() {
 #[ignore = "needs root and QEMU: contrib/test runs it"]
 fn killed_in_each_stage_then_run_again() {
     let case = Case::new(Firmware::Bios, Bus::Virtio);
-    let document = case.document(vec![partition("/", "ext4", 1400, "system")]);
+    let volumes = vec![partition("/", "ext4", 1400, "system")];
+    let document = with_kernel_parameter(case.document(volumes), CHECK);
     let script = format!(
         "{BREAK}
         break_at '--- Partitioning disks' KILL partition || exit 1
@@ -66,7 +68,7 @@ fn killed_in_each_stage_then_run_again() {
         assert_eq!(report["end"]["outcome"], "failure", "{report}");
         assert_eq!(report["end"]["signal"], "SIGTERM", "{report}");
     }
-    case.boot("boot").mounted("/", "ext4", "");
+    case.check("boot").mounted("/", "ext4", "");
 }
 
 /// Mirrors, one of them below a group, and a group on plain partitions.
@@ -169,14 +171,14 @@ fn image_server_dies_half_way() {
 
     // It comes back: the run goes on where it stopped.
     case.images.fault(Fault::Dies { after: 60 << 20, back: Some(Duration::from_secs(4)) });
-    case.provision("comes-back", &case.document(volumes.clone()));
+    case.provision("comes-back", &with_kernel_parameter(case.document(volumes.clone()), CHECK));
     let resumed = |request: &Request| {
         let begin =
             request.range.as_deref().and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         request.path == "/image/root.img.gz" && begin.is_some_and(|begin: u64| begin > 30 << 20)
     };
     assert!(case.images.requests().iter().any(resumed), "{:?}", case.images.requests());
-    case.boot("boot").mounted("/", "ext4", "");
+    case.check("boot").mounted("/", "ext4", "");
 
     // The image is not what its metadata say.
     ok(small_image(&case.machine.dir, "small.img.gz"));

@@ -1,9 +1,9 @@
 //! What every case needs: a machine in a folder of its own, a server with the image, a key, and the usual questions.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{collections::BTreeMap, env, path::PathBuf, thread, time::Instant};
 
 use bareon_tests::vm::{
-    boot::{self, Booted, Key},
+    boot::{self, Key},
     document::{self, ADDRESS, HOSTNAME, KERNEL_PARAMETER},
     http::Server,
     job::{self, Outcome},
@@ -108,7 +108,7 @@ impl Case {
 
     /// Runs a job in the ramdisk with several documents.
     pub fn run_with(&self, name: &str, documents: &[(&str, &Value)], script: &str) -> Outcome {
-        let outcome = ok(job::run_with(&self.machine, name, documents, script));
+        let outcome = timed(name, || ok(job::run_with(&self.machine, name, documents, script)));
         self.unharmed(&outcome.to_string());
         outcome
     }
@@ -133,7 +133,7 @@ impl Case {
     }
 
     fn check_machine(&self, name: &str, machine: &Machine) -> Facts {
-        let facts = Facts::read(&ok(boot::check(machine, name)));
+        let facts = Facts::read(&timed(name, || ok(boot::check(machine, name))));
         self.unharmed(name);
         facts.is("mount", "");
         facts.is("swapon", "");
@@ -142,10 +142,25 @@ impl Case {
         facts
     }
 
-    /// Boots the machine from its own disk and checks what holds for all.
+    /// Boots the machine from its own disk to a login and checks what holds for all.
     pub fn boot(&self, name: &str) -> Facts {
-        let booted = ok(boot::boot(&self.machine, name, &self.key));
-        let facts = Facts::of(&booted);
+        self.boot_and_ask(name, "")
+    }
+
+    /// The same; the machine then runs `script`, too, whose answers are facts as those of `QUESTIONS`.
+    pub fn boot_and_ask(&self, name: &str, script: &str) -> Facts {
+        self.boot_machine(name, &self.machine, script)
+    }
+
+    /// The same without the disks at the places `pulled`; what it then writes to the others is thrown away.
+    pub fn boot_without(&self, name: &str, pulled: &[usize]) -> Facts {
+        self.boot_machine(name, &Machine { forgets: true, ..self.machine.without(pulled) }, "")
+    }
+
+    fn boot_machine(&self, name: &str, machine: &Machine, script: &str) -> Facts {
+        let script = format!("{QUESTIONS}{script}\nexit 0");
+        let booted = timed(name, || ok(boot::boot(machine, name, &self.key, &script)));
+        let facts = Facts::read(&booted.said);
         facts.has("cloud-init", "status: done");
         facts.is("warnings", "");
         facts.is("failed", "");
@@ -165,6 +180,7 @@ impl Case {
             "no login on the console: {}",
             booted.running.said()
         );
+        self.unharmed(name);
         facts
     }
 }
@@ -182,10 +198,6 @@ impl Drop for Case {
 pub struct Facts(BTreeMap<String, String>);
 
 impl Facts {
-    fn of(booted: &Booted) -> Self {
-        Self::read(&ok(booted.ask(QUESTIONS)))
-    }
-
     /// What `text` says.
     pub fn read(text: &str) -> Self {
         let facts = format!("\n{text}")
@@ -228,6 +240,15 @@ impl std::fmt::Display for Facts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|(name, answer)| write!(f, "\n@{name}\n{answer}"))
     }
+}
+
+/// Tells how long `work` took, for those who look for the slow ones with `--nocapture`.
+fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let done = work();
+    let case = thread::current();
+    eprintln!("{}: {name} took {:.1} s", case.name().unwrap_or_default(), begin.elapsed().as_secs_f64());
+    done
 }
 
 /// What `result` holds; its error fails the test, as text and not escaped.

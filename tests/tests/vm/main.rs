@@ -13,5 +13,6 @@ mod disk_image;
 mod found;
 mod keep;
 mod leftovers;
+mod native;
 mod refusals;
 mod storage;

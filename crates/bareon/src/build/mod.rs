@@ -21,4 +21,3 @@ pub mod metadata;
 pub mod pack;
 pub mod ramdisk;
 pub mod tree;
-pub mod yaml;

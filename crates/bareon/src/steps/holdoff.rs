@@ -17,12 +17,23 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use bareon_host::{Runner, udevadm};
+use bareon_host::{CommandError, Runner, udevadm};
 
 /// What a mask holds, by which it is known as ours.
 const MARK: &str = "# bareon keeps udev from starting arrays and groups while it works on disks; this file goes when it is done\n";
+
+/// The waits between attempts to reach a udev that has more events than it takes.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+    Duration::from_millis(3200),
+];
 
 /// What rules run that start arrays, groups and the like.
 const STARTS: [&str; 8] = [
@@ -118,7 +129,7 @@ impl<'a> HoldOff<'a> {
             held.masks.push(mask);
         }
         if !held.masks.is_empty() {
-            held.reload();
+            held.reload(&PAUSES);
         }
         Ok(held)
     }
@@ -149,12 +160,29 @@ impl<'a> HoldOff<'a> {
 
     /// Has udev read its rules at once. By itself it looks with the next event, three seconds after it last did: in time
     /// for what comes after a run, and not for what comes now. One that does not answer may have left its socket behind
-    /// and be gone.
-    fn reload(&self) {
-        if let Err(error) = self.host.run(&udevadm::reload()) {
-            tracing::warn!("udev may see its changed rules late: {error}");
+    /// and be gone; one under a flood of events takes no message until it has worked some of them off.
+    fn reload(&self, pauses: &[Duration]) {
+        let mut pauses = pauses.iter();
+        while let Err(error) = self.host.run(&udevadm::reload()) {
+            if !is_flooded(&error) {
+                tracing::warn!("udev may see its changed rules late: {error}");
+                return;
+            }
+            let Some(pause) = pauses.next() else {
+                tracing::warn!(
+                    "udev has so many events that it takes no message: it may start arrays and groups while they are worked \
+                     on, and LVM waits for it for up to three minutes; `udevadm monitor` shows what sends them: {error}"
+                );
+                return;
+            };
+            thread::sleep(*pause);
         }
     }
+}
+
+/// Whether udev is there, and has no room for a message.
+fn is_flooded(error: &CommandError) -> bool {
+    matches!(error, CommandError::Failed { stderr, .. } if stderr.contains("Resource temporarily unavailable"))
 }
 
 impl Drop for HoldOff<'_> {
@@ -272,5 +300,15 @@ mod tests {
         let host = Script::default().fails(RELOAD, 1, "no answer");
         HoldOff::begin(&host, &udev).unwrap().close().unwrap();
         assert!(masks(&udev).is_empty());
+    }
+
+    #[test]
+    fn a_udev_under_a_flood_is_asked_again() {
+        let flood = "Failed to send request to reload: Resource temporarily unavailable";
+        let held = |host| HoldOff { host, masks: Vec::new() };
+        let host = Script::default().fails(RELOAD, 1, flood).fails(RELOAD, 1, flood).ok(RELOAD, "");
+        held(&host).reload(&[Duration::ZERO; 2]);
+        let host = Script::default().fails(RELOAD, 1, flood).fails(RELOAD, 1, flood);
+        held(&host).reload(&[Duration::ZERO]);
     }
 }

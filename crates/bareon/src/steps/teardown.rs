@@ -18,7 +18,7 @@ use bareon_host::{
     lvm, mdadm, wipefs,
 };
 
-use crate::hardware::usage::{Holder, Kernel, Usage};
+use crate::hardware::usage::{Holder, Kernel, Usage, Use};
 
 /// The waits between attempts to end what somebody may be looking at.
 const PAUSES: [Duration; 6] = [
@@ -160,12 +160,11 @@ impl TearDown {
         for level in &self.levels {
             if let Err(error) = level.end(host, pauses) {
                 // A mount says more than what the tool makes of it.
-                self.free(kernel, |used| used.is_none())?;
+                self.free(kernel, |used, _| used.holder.is_none())?;
                 return Err(error.into());
             }
         }
-        let stays = |holder: Option<&Holder>| holder.is_none_or(|holder| !self.stay.contains(holder));
-        self.free(kernel, stays)?;
+        self.free(kernel, |used, all| !self.stays(used, all))?;
         let locks: Result<Vec<_>, _> =
             self.disks.iter().map(|disk| lock::exclusive(Path::new(disk))).collect();
         let _locks = locks?;
@@ -175,15 +174,23 @@ impl TearDown {
         Ok(())
     }
 
-    /// Looks whether nobody uses the disks, of those whose holder (none: a mount, swap, …) `matters`.
-    fn free(&self, kernel: &Kernel, matters: impl Fn(Option<&Holder>) -> bool) -> Result<(), TearDownError> {
+    /// Whether a use of a device, among `all` of its disk, may go on: it is by an array or a group that is kept, or by
+    /// something that lies on one. The plan knows nothing of a group on an array that was asleep when it was made.
+    fn stays(&self, used: &Use, all: &[Use]) -> bool {
+        let kept = |used: &Use| used.holder.as_ref().is_some_and(|holder| self.stay.contains(holder));
+        used.holder.is_some() && all.iter().any(|other| other.device == used.device && kept(other))
+    }
+
+    /// Looks whether nobody uses the disks: of the uses of a disk, those that `matter`.
+    fn free(&self, kernel: &Kernel, matter: impl Fn(&Use, &[Use]) -> bool) -> Result<(), TearDownError> {
         let usage = Usage::read(kernel).map_err(TearDownError::Mounts)?;
-        let used =
-            self.disks.iter().flat_map(|disk| usage.of(disk)).find(|used| matters(used.holder.as_ref()));
-        match used {
-            Some(used) => Err(TearDownError::Held { device: used.device, by: used.by, remedy: used.remedy }),
-            None => Ok(()),
+        for disk in &self.disks {
+            let all = usage.of(disk);
+            if let Some(used) = all.iter().find(|used| matter(used, &all)).cloned() {
+                return Err(TearDownError::Held { device: used.device, by: used.by, remedy: used.remedy });
+            }
         }
+        Ok(())
     }
 }
 
@@ -272,5 +279,34 @@ mod tests {
                     && error.contains("umount /srv")
             );
         }
+    }
+
+    #[test]
+    fn a_group_on_a_kept_array_that_was_asleep_may_be_up() {
+        let root = tempfile::tempdir().unwrap();
+        let kernel = kernel(root.path(), false);
+        let block = root.path().join("sys/class/block");
+        for (file, text) in [
+            ("bareon0/holders/md7/dev", "9:7"),
+            ("md7/dev", "9:7"),
+            ("md7/md/level", "raid1"),
+            ("md7/holders/dm-0/dev", "252:0"),
+            ("dm-0/dev", "252:0"),
+            ("dm-0/dm/name", "os-root"),
+            ("dm-0/dm/uuid", "LVM-0123456789abcdef0123456789abcdefrest"),
+        ] {
+            fs::create_dir_all(block.join(file).parent().unwrap()).unwrap();
+            fs::write(block.join(file), text).unwrap();
+        }
+        let step = TearDown { disks: vec!["/dev/bareon0".into()], ..TearDown::default() };
+        let error = step.run_patiently(&Script::default(), &kernel, &[]).unwrap_err().to_string();
+        assert!(error.contains("/dev/bareon0 is still in use, held by"), "{error}");
+        let step = TearDown { stay: vec![Holder::Array("/dev/md7".into())], ..step };
+        step.free(&kernel, |used, all| !step.stays(used, all)).unwrap();
+        // A mount of it is somebody's.
+        let mounted = "30 22 252:0 / /srv rw shared:1 - ext4 /dev/mapper/os-root rw\n";
+        fs::write(root.path().join("proc/self/mountinfo"), mounted).unwrap();
+        let error = step.free(&kernel, |used, all| !step.stays(used, all)).unwrap_err().to_string();
+        assert!(error.contains("mounted on /srv"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Facts, RamdiskError};
-use crate::{build::yaml, objects::Bootstrap};
+use crate::objects::Bootstrap;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
@@ -51,7 +51,7 @@ pub(super) fn metadata(
         described.insert(module.name.into(), entry);
     }
     let repos: Vec<_> = facts.repos.iter().map(repo).collect();
-    Ok(yaml::document(&json!({
+    let metadata = json!({
         "uuid": bootstrap.uuid,
         "label": bootstrap.label,
         "extend_kopts": bootstrap.extend_kopts,
@@ -59,7 +59,11 @@ pub(super) fn metadata(
         "modules": described,
         "repos": repos,
         "all_packages": facts.packages,
-    })))
+    });
+    // Every text is quoted: a sum of digits alone, or a package called `on`, is something else to one reader or another.
+    let options = serde_saphyr::ser_options! { quote_all: true, prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(&metadata, options)
+        .map_err(|error| RamdiskError::Yaml { why: error.to_string() })
 }
 
 fn repo(repo: &crate::objects::Repo) -> Value {

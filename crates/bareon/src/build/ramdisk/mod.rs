@@ -27,7 +27,10 @@ use std::{
 
 use bareon_host::{CommandError, Runner, squashfs};
 
-use crate::objects::{Bootstrap, OperatingSystem, Repo};
+use crate::{
+    build::tree::guest::{Guest, GuestError},
+    objects::{Bootstrap, OperatingSystem, Repo},
+};
 
 /// What is left out of the squashfs, as patterns of mksquashfs: contents that exist anew in every boot, the kernel that has
 /// been loaded by then, documentation, and drivers of what a server's disks and network do not need. The packages stay
@@ -137,6 +140,15 @@ pub enum RamdiskError {
         #[source]
         source: CommandError,
     },
+    /// Programs could not be run in the tree.
+    #[error("making the tree ready for programs")]
+    Guest(#[from] GuestError),
+    /// The metadata cannot be written as YAML.
+    #[error("writing the ramdisk's metadata as YAML: {why}")]
+    Yaml {
+        /// What the library said.
+        why: String,
+    },
     /// A file cannot be read or written.
     #[error("{doing} {}", .path.display())]
     Io {
@@ -157,7 +169,7 @@ impl RamdiskError {
 }
 
 /// Makes the ramdisk `bootstrap` of `tree`, in the empty folder `work`; the files that are to be put in place, the metadata
-/// last. Nothing is written outside of `work`, but for the initrd, which is made in the tree and moved away.
+/// last. Nothing is mounted in the tree; programs run in it only here.
 ///
 /// # Errors
 /// When the tree has no kernel or lacks a program, or one fails; when a file cannot be written.
@@ -174,7 +186,10 @@ pub fn make(
     let to = work.join(names.kernel);
     fs::copy(&kernel, &to).map_err(|source| RamdiskError::io("copying the kernel to", &to, source))?;
     tracing::info!("making the initrd of Linux {version}");
+    // Only as long as that runs: what is mounted and written for it is not to be in the squashfs.
+    let guest = Guest::enter(host, tree, &[])?;
     initrd::make(host, tree, &version, &bootstrap.initrd_compress, facts.epoch, &work.join(names.initrd))?;
+    guest.close()?;
     tracing::info!("packing the tree as squashfs ({})", bootstrap.rootfs_compress);
     pack_tree(host, tree, &bootstrap.rootfs_compress, facts.epoch, &work.join(names.rootfs))?;
     let modules = [

@@ -59,7 +59,7 @@ const STARTED: [(&str, &str); 5] = [
 
 /// Units that are off: a login on the console, which nobody could pass, and what serves a system that is there tomorrow.
 /// Each costs time and RAM; the monitors would hold devices that are to be provisioned.
-const OFF: [&str; 33] = [
+const OFF: [&str; 36] = [
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
     "blk-availability.service",
@@ -83,11 +83,14 @@ const OFF: [&str; 33] = [
     "motd-news.timer",
     "serial-getty@.service",
     "smartmontools.service",
+    "systemd-binfmt.service",
     "systemd-hwdb-update.service",
     "systemd-journal-catalog-update.service",
+    "systemd-logind.service",
     "systemd-networkd-wait-online.service",
     "systemd-pstore.service",
     "systemd-random-seed.service",
+    "systemd-resolved.service",
     "systemd-tmpfiles-clean.timer",
     "systemd-update-done.service",
     "systemd-update-utmp.service",

@@ -13,7 +13,7 @@ mod group;
 mod up;
 mod volumes;
 
-pub use group::ChangeGroup;
+pub use group::{ChangeGroup, Room};
 pub use up::{BringUp, KeepError};
 pub use volumes::{find_group, volumes};
 

@@ -14,7 +14,7 @@ use bareon_host::{
 };
 
 use super::{
-    Difference,
+    Difference, group,
     volumes::{self, find_array, find_group},
 };
 use crate::{
@@ -152,7 +152,8 @@ impl BringUp {
     pub fn run(&self, host: &dyn Runner, kernel: &Kernel) -> Result<(), KeepError> {
         if self.missing(kernel)? {
             let stack = self.raise(host, kernel)?;
-            let differences = volumes::volumes(&self.scheme, &self.kept, &stack);
+            let mut differences = volumes::volumes(&self.scheme, &self.kept, &stack);
+            differences.extend(group::lack_room(&self.scheme, &self.kept, &stack));
             if self.looks && !differences.is_empty() {
                 return Err(KeepError::Differs(differences));
             }
