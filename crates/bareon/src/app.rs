@@ -11,7 +11,6 @@ use crate::{
     cli::{self, Command, Context, Failure, Invocation, Settings, ironic_callback, value},
     drivers::{self, DataDriver, Deployment, Facts, Mistakes},
     hardware::{BlockDevice, Machine, explain, usage::Kernel},
-    input,
     plan::{self, Action, Plan, Stage},
     run,
     steps::{
@@ -139,7 +138,7 @@ impl Call<'_> {
     fn explain_disks(&self) -> Result<(), Failure> {
         let machine = self.machine()?;
         let facts = self.facts(&machine, &|_| None);
-        let asked = self.driver()?.disks(&self.document()?, &facts).map_err(mistaken)?;
+        let asked = self.driver()?.disks(&self.settings.document()?, &facts).map_err(mistaken)?;
         let explained = explain::explain(&asked, &machine.devices);
         self.answer(&json!(explained), || lines(explained.iter().map(ToString::to_string)))?;
         let missed = explained.iter().filter(|one| one.found.is_none());
@@ -175,8 +174,7 @@ impl Call<'_> {
 
     /// Prints an answer in the form that was asked for.
     fn answer(&self, json: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        let text = if self.invocation.json { format!("{json:#}\n") } else { text() };
-        self.context.print(&text)
+        self.context.answer(self.invocation.json, json, text)
     }
 
     fn plan(&self) -> Result<Plan, Failure> {
@@ -206,13 +204,6 @@ impl Call<'_> {
         Ok(drivers::find(&self.settings.data_driver, &self.settings.drivers_dir, self.host)?)
     }
 
-    fn document(&self) -> Result<Value, Failure> {
-        Ok(match &self.settings.input_data {
-            Some(text) => input::parse(text)?,
-            None => input::read(&self.settings.input_data_file)?,
-        })
-    }
-
     fn facts<'a>(
         &self,
         machine: &'a Machine,
@@ -227,7 +218,7 @@ impl Call<'_> {
     }
 
     fn deployment(&self, machine: &Machine) -> Result<Deployment, Failure> {
-        let document = self.document()?;
+        let document = self.settings.document()?;
         let recorded = match &self.invocation.command {
             Command::Plan { image_metadata: Some(path), .. } => Some(read("the image metadata", path)?),
             _ => None,

@@ -17,6 +17,7 @@
 //! that only the kernel can fill, free themselves with their mount. What is left on the disk is one working folder, held
 //! by a lock: the next run with the same `image_build_dir` removes those that nobody holds any more.
 
+pub mod app;
 pub mod metadata;
 pub mod pack;
 pub mod ramdisk;

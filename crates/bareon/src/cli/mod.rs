@@ -25,6 +25,8 @@ mod signals;
 mod syslog;
 pub mod value;
 
+use serde_json::Value;
+
 pub use build::{Build, Builder};
 pub use failure::Failure;
 pub use options::Settings;
@@ -59,6 +61,15 @@ impl Context {
     /// When standard output cannot be written to.
     pub fn print(&self, text: &str) -> Result<(), Failure> {
         self.bars.beside(|| output::print(text))
+    }
+
+    /// Writes an answer to standard output, in the form that was asked for.
+    ///
+    /// # Errors
+    /// When standard output cannot be written to.
+    pub fn answer(&self, json: bool, value: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let text = if json { format!("{value:#}\n") } else { text() };
+        self.print(&text)
     }
 }
 

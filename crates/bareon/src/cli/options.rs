@@ -206,7 +206,7 @@ options! {
         fetch_packages_attempts: u64 = "10", "How often the download of packages is tried.";
         build_in: BuildIn = "auto", "Where the tree of the system is built: in memory, on the disk of `image_build_dir`, or in memory if that is large enough.";
         image_build_suffix: String = ".bareon-image", "Ending of the names of folders and files that are not whole yet.";
-        source_date_epoch: Option<u64> = "", "Time that images and metadata bear, in seconds since 1970; empty: SOURCE_DATE_EPOCH of the environment, else that of the newest package.";
+        source_date_epoch: Option<u64> = "", "Time that images and metadata bear, in seconds since 1970; empty: as the environment has it in `SOURCE_DATE_EPOCH`, else that of the newest package.";
     }
     [unused] {
         udev_rules_lib_dir: PathBuf = "/lib/udev/rules.d", "udev is kept off a disk by a lock on it, its rules are left alone";

@@ -10,12 +10,14 @@ use std::{
 };
 
 use bareon_image::HttpOptions;
+use serde_json::Value;
 
 use super::{
     config,
     options::{self, Group, OPTIONS, Of, Settings, Values},
     value::Setting,
 };
+use crate::input::{self, InputError};
 
 /// The file that is read when none is named; it need not exist.
 pub const CONFIG_FILE: &str = "/etc/bareon/bareon.conf";
@@ -129,6 +131,17 @@ pub fn resolve(
 }
 
 impl Settings {
+    /// The input document.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is neither JSON nor YAML.
+    pub fn document(&self) -> Result<Value, InputError> {
+        match &self.input_data {
+            Some(text) => input::parse(text),
+            None => input::read(&self.input_data_file),
+        }
+    }
+
     /// How servers are talked to.
     pub fn http(&self) -> HttpOptions {
         HttpOptions {

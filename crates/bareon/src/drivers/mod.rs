@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod bareon;
+pub mod build_image;
 pub mod external;
 pub mod ironic;
 pub mod mistake;
@@ -190,6 +191,14 @@ pub enum DriverError {
         known: Vec<String>,
         /// Where executables are looked for.
         dir: String,
+    },
+    /// No driver of that name builds anything.
+    #[error("no data driver `{name}` builds images; known are {}", .known.join(", "))]
+    BuildsNothing {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
     },
     /// The executable, or its directory, cannot be looked at.
     #[error("looking at the data driver {}", .path.display())]

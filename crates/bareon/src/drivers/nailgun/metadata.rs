@@ -126,7 +126,7 @@ fn address(uri: &str) -> String {
 }
 
 /// The last part of a URI's path.
-fn base_name(uri: &str) -> &str {
+pub fn base_name(uri: &str) -> &str {
     let path = without_query(uri);
     let from = path.find("://").map_or(0, |at| at + 3);
     match path[from..].rfind('/') {
