@@ -1,9 +1,9 @@
 //! What the commands do: the way from settings to a plan, and from a plan to a run.
 
-use std::{fs, io, path::Path};
+use std::{cell::RefCell, fs, io, path::Path};
 
 use bareon_host::{System, mount, runner};
-use bareon_image::Progress;
+use bareon_image::{ImageError, Progress};
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     cli::{self, Command, Context, Failure, Invocation, Settings, ironic_callback, value},
     drivers::{self, DataDriver, Deployment, Facts, Mistakes},
     hardware::{BlockDevice, Machine, explain, usage::Kernel},
+    image_keys::{ImageKeys, Untrusted},
     plan::{self, Action, Plan, Stage},
     run,
     steps::{
@@ -22,6 +23,9 @@ use crate::{
 
 /// How large the metadata of an image may be, in bytes.
 const METADATA_LIMIT: u64 = 1 << 20;
+
+/// How large a signature may be, in bytes.
+const SIGNATURE_LIMIT: u64 = 1 << 12;
 
 /// How often the metadata of an image is asked for again. It can be done without, so not as often
 /// as for an image.
@@ -219,16 +223,63 @@ impl Call<'_> {
 
     fn deployment(&self, machine: &Machine) -> Result<Deployment, Failure> {
         let document = self.settings.document()?;
-        let recorded = match &self.invocation.command {
-            Command::Plan { image_metadata: Some(path), .. } => Some(read("the image metadata", path)?),
-            _ => None,
+        // An audit writes nothing, and the image may be long gone.
+        let keys = match &self.invocation.command {
+            Command::AuditBoot => ImageKeys::default(),
+            _ => ImageKeys::read(&self.settings.image_keys.0)?,
         };
-        let metadata = |uri: &str| recorded.clone().or_else(|| self.fetch_metadata(uri));
-        self.driver()?.read(&document, &self.facts(machine, &metadata)).map_err(mistaken)
+        let untrusted = RefCell::new(None);
+        let metadata = |uri: &str| match self.metadata(uri, &keys) {
+            Ok(text) => text,
+            Err(error) => {
+                untrusted.borrow_mut().get_or_insert(error);
+                None
+            }
+        };
+        let read = self.driver()?.read(&document, &self.facts(machine, &metadata));
+        if let Some(failure) = untrusted.take() {
+            return Err(failure);
+        }
+        let deployment = read.map_err(mistaken)?;
+        keys.check(&deployment.image_scheme)?;
+        Ok(deployment)
     }
 
-    /// The metadata of an image. With recorded hardware the plan is for another machine, and is to
-    /// reach for no network.
+    /// The metadata of the images, which belong to `uri`; signed, where there are keys.
+    fn metadata(&self, uri: &str, keys: &ImageKeys) -> Result<Option<String>, Failure> {
+        if let Command::Plan { image_metadata: Some(path), .. } = &self.invocation.command {
+            let text = read("the image metadata", path)?;
+            if !keys.is_empty() {
+                let uri = path.display().to_string();
+                let signature = fs::read_to_string(format!("{uri}.minisig"));
+                let unsigned =
+                    |source: io::Error| Untrusted::Unsigned { uri: uri.clone(), source: source.into() };
+                keys.verify(&uri, text.as_bytes(), &signature.map_err(unsigned)?)?;
+            }
+            return Ok(Some(text));
+        }
+        if keys.is_empty() {
+            return Ok(self.fetch_metadata(uri));
+        }
+        if self.recorded_hardware().is_some() {
+            return Err(Failure::new(
+                "image_keys asks for signed metadata, and with recorded hardware nothing is fetched: give them by \
+                 --image-metadata, with their signature beside them",
+            ));
+        }
+        let options = self.image_options();
+        let missing = |source| Untrusted::NoMetadata { uri: bareon_image::shown(uri), source };
+        let text = bareon_image::fetch(uri, &options, METADATA_LIMIT, &Heard).map_err(missing)?;
+        let signature = bareon_image::fetch(&format!("{uri}.minisig"), &options, SIGNATURE_LIMIT, &Heard);
+        let unsigned =
+            |source: ImageError| Untrusted::Unsigned { uri: bareon_image::shown(uri), source: source.into() };
+        keys.verify(uri, &text, &String::from_utf8_lossy(&signature.map_err(unsigned)?))?;
+        tracing::info!("the metadata {} are signed by one of image_keys", bareon_image::shown(uri));
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// The metadata of an image that nobody has to vouch for. With recorded hardware the plan is for another machine,
+    /// and is to reach for no network.
     fn fetch_metadata(&self, uri: &str) -> Option<String> {
         if self.recorded_hardware().is_some() {
             return None;

@@ -18,6 +18,7 @@ pub mod cli;
 mod digest;
 pub mod drivers;
 pub mod hardware;
+pub mod image_keys;
 pub mod input;
 pub mod objects;
 pub mod plan;

@@ -15,6 +15,7 @@ mod pack;
 mod partition;
 mod plan;
 mod refusals;
+mod signed;
 mod stages;
 mod stopped;
 mod teardown;

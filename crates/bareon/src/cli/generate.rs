@@ -28,7 +28,7 @@ pub fn sample() -> String {
             let _ = write!(text, "\n# --- {}{only} ---\n", opt.group.heading());
         }
         let help = match opt.kind {
-            Kind::Bool | Kind::Text | Kind::Path => opt.help.to_owned(),
+            Kind::Bool | Kind::Text | Kind::Path | Kind::List => opt.help.to_owned(),
             kind => format!("{} Takes {}.", opt.help, kind.allowed()),
         };
         text.push('\n');

@@ -8,7 +8,9 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     syslog::Facility,
-    value::{AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Firmware, Kind, LogFormat, Setting, Timeout},
+    value::{
+        AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Firmware, Kind, List, LogFormat, Setting, Timeout,
+    },
 };
 
 /// What is known of an option.
@@ -189,6 +191,7 @@ options! {
         http_request_timeout: Timeout = "10.0", "How long a server may be silent.";
         http_retry_delay: Duration = "2.0", "How long to wait before the first retry; later ones wait longer.";
         ca_file: Option<PathBuf> = "", "Certificate authorities (PEM) trusted for https beside the system's.";
+        image_keys: List = "", "Public keys of minisign, or files with one, separated by commas: only images are written whose metadata one of them signed.";
     }
     Advanced of Provision {
         drivers_dir: PathBuf = "/usr/lib/bareon/drivers", "Where data drivers are that were installed on their own.";

@@ -20,6 +20,8 @@ pub enum Kind {
     Text,
     /// The path of a file or directory.
     Path,
+    /// Texts with commas or blanks between them.
+    List,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -34,6 +36,7 @@ impl Kind {
             Self::Timeout => "a number of seconds above 0, such as 10 or 2.5".into(),
             Self::Text => "a text".into(),
             Self::Path => "a path".into(),
+            Self::List => "texts, separated by commas".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
         }
     }
@@ -46,6 +49,7 @@ impl Kind {
             Self::Seconds | Self::Timeout => "SECONDS",
             Self::Text => "TEXT",
             Self::Path => "PATH",
+            Self::List => "LIST",
             Self::Choice(_) => "WORD",
         }
     }
@@ -113,6 +117,19 @@ impl Setting for PathBuf {
 
     fn read(text: &str) -> Option<Self> {
         (!text.is_empty()).then(|| Self::from(text))
+    }
+}
+
+/// Several texts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct List(pub Vec<String>);
+
+impl Setting for List {
+    const KIND: Kind = Kind::List;
+
+    fn read(text: &str) -> Option<Self> {
+        let words = text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
+        Some(Self(words.map(str::to_owned).collect()))
     }
 }
 
@@ -256,6 +273,12 @@ mod tests {
     fn an_empty_optional_value_is_no_value() {
         assert_eq!(Option::<PathBuf>::read(""), Some(None));
         assert_eq!(PathBuf::read(""), None);
+    }
+
+    #[test]
+    fn a_list_is_separated_by_commas_and_blanks() {
+        assert_eq!(List::read(" a, b c,,"), Some(List(vec!["a".into(), "b".into(), "c".into()])));
+        assert_eq!(List::read(""), Some(List::default()));
     }
 
     #[test]

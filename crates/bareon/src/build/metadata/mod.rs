@@ -18,6 +18,7 @@
 mod copyright;
 mod cyclonedx;
 mod error;
+mod index;
 mod licence;
 mod os;
 mod packages;
@@ -26,7 +27,6 @@ mod purl;
 mod sign;
 mod spdx;
 mod tree_file;
-mod yaml;
 
 use std::{
     fs::OpenOptions,
@@ -38,10 +38,10 @@ use bareon_image::pack::Packed;
 
 pub use copyright::licences;
 pub use error::MetadataError;
+pub use index::versions;
 pub use os::OsRelease;
 pub use packages::{Package, installed};
 pub use sign::{Key, PASSWORD};
-pub use yaml::versions;
 
 use crate::objects::build::{BuildScheme, Container};
 
@@ -124,7 +124,7 @@ pub fn write(facts: &Facts<'_>, dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, M
         files.add(&format!("{stem}.provenance.json"), provenance::document(facts, &contents).as_bytes())?,
     ];
     let name = metadata.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let text = yaml::document(facts, &contents, &documents)?;
+    let text = index::document(facts, &contents, &documents);
     if let Some(key) = facts.key {
         files.add(&format!("{name}.minisig"), key.sign(text.as_bytes(), &name)?.as_bytes())?;
     }
