@@ -26,6 +26,12 @@ pub enum MetadataError {
         #[source]
         source: io::Error,
     },
+    /// What was found is no YAML.
+    #[error("writing the metadata as YAML: {why}; this is a fault of the program")]
+    Yaml {
+        /// What the library said.
+        why: String,
+    },
     /// The key for signatures cannot be read.
     #[error("reading the key {} to sign with; give the path of a secret key as `minisign -G` makes it", .path.display())]
     ReadKey {

@@ -1,19 +1,27 @@
 //! The metadata themselves: the YAML file that `bareon-provision` and the callers of the original read.
 //!
-//! Each text in it is quoted: a sum of digits alone, or one like `1e5`, would be a number to one reader or another.
+//! It is written by the library that reads it, told to quote each text: a sum of digits alone, or one like `1e5`, would
+//! be a number to one reader or another.
 
 use bareon_image::shown;
 use serde_json::{Map, Value, json};
 
-use super::{Built, Contents, Document, Facts, Package, version};
-use crate::{build::yaml, objects::Repo};
+use super::{Built, Contents, Document, Facts, MetadataError, Package, version};
+use crate::objects::Repo;
 
 /// The text of the metadata.
-pub fn document(facts: &Facts<'_>, contents: &Contents<'_>, documents: &[Document]) -> String {
+///
+/// # Errors
+/// When the library refuses.
+pub fn document(
+    facts: &Facts<'_>,
+    contents: &Contents<'_>,
+    documents: &[Document],
+) -> Result<String, MetadataError> {
     let os = &contents.os;
     let packages = contents.packages.iter().map(|licensed| &licensed.package);
     let told = |it: &Document| json!({ "name": it.name, "sha256": it.sha256 });
-    yaml::document(&json!({
+    let metadata = json!({
         "os": {
             "name": os.known_name(),
             "major": os.major(),
@@ -30,7 +38,10 @@ pub fn document(facts: &Facts<'_>, contents: &Contents<'_>, documents: &[Documen
         "documents": documents.iter().map(told).collect::<Vec<_>>(),
         "input_sha256": facts.input_sha256,
         "generator": format!("bareon-build-image {}", version()),
-    }))
+    });
+    let options = serde_saphyr::ser_options! { quote_all: true, prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(&metadata, options)
+        .map_err(|error| MetadataError::Yaml { why: error.to_string() })
 }
 
 fn image(built: &Built) -> Value {

@@ -124,7 +124,7 @@ pub fn write(facts: &Facts<'_>, dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, M
         files.add(&format!("{stem}.provenance.json"), provenance::document(facts, &contents).as_bytes())?,
     ];
     let name = metadata.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let text = index::document(facts, &contents, &documents);
+    let text = index::document(facts, &contents, &documents)?;
     if let Some(key) = facts.key {
         files.add(&format!("{name}.minisig"), key.sign(text.as_bytes(), &name)?.as_bytes())?;
     }
