@@ -115,6 +115,8 @@ pub(super) fn ramdisk(codename: &str) -> Option<Vec<&'static str>> {
     let mut packages = system(family, major, minor)?;
     packages.extend(RAMDISK);
     packages.extend(FILE_SYSTEMS);
+    // Names are resolved without a daemon, and nothing lives long enough to care for the time.
+    packages.retain(|name| !["systemd-resolved", "systemd-timesyncd"].contains(name));
     Some(sorted(packages))
 }
 
@@ -167,8 +169,22 @@ const FILE_SYSTEMS: [&str; 7] =
 const SERVER: [&str; 5] =
     ["cloud-init", "grub-efi-amd64-bin", "grub-pc-bin", "grub2-common", "python3-cffi-backend"];
 
-const RAMDISK: [&str; 8] =
-    ["ethtool", "fdisk", "kpartx", "mount", "nvme-cli", "pciutils", "util-linux", "xorriso"];
+/// What provisioning runs, and what the ramdisk's own files need (`contrib/ramdisk`): busybox and live-boot in its initramfs,
+/// curl to fetch the input.
+const RAMDISK: [&str; 12] = [
+    "busybox",
+    "curl",
+    "ethtool",
+    "fdisk",
+    "kpartx",
+    "live-boot",
+    "mount",
+    "nvme-cli",
+    "pciutils",
+    "util-linux",
+    "xorriso",
+    "xz-utils",
+];
 
 /// What the original installed, on the one suite that it knew.
 const TRUSTY: [&str; 42] = [
