@@ -32,9 +32,9 @@ pub fn download(root: &Path, conf: &str, packages: &[String]) -> Cmd {
     install_arguments(apt_get(root, conf).arg("--download-only"), packages)
 }
 
-/// Brings all packages up to date.
+/// Brings all packages up to date, and installs nothing that they only recommend.
 pub fn dist_upgrade(root: &Path, conf: &str) -> Cmd {
-    apt_get(root, conf).arg("dist-upgrade")
+    apt_get(root, conf).args(["--no-install-recommends", "dist-upgrade"])
 }
 
 /// Installs `packages` with what they need, and nothing that they only recommend.

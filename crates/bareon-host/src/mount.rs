@@ -41,6 +41,11 @@ pub fn bind(from: &str, dir: &Path) -> Cmd {
     Tool::Mount.cmd().time_limit(SHORT).args(["--bind", from]).arg(dir)
 }
 
+/// Shows the directory `from` at `dir` with all that is mounted below it.
+pub fn bind_all(from: &str, dir: &Path) -> Cmd {
+    Tool::Mount.cmd().time_limit(SHORT).args(["--rbind", from]).arg(dir)
+}
+
 /// Mounts a tmpfs of at most `size` bytes at `dir`, for its owner alone.
 pub fn memory(dir: &Path, size: u64) -> Cmd {
     let options = format!("size={size},mode=700");
@@ -59,6 +64,11 @@ pub fn own_ptys(dir: &Path) -> Cmd {
 /// Unmounts `dir`.
 pub fn umount(dir: &Path) -> Cmd {
     Tool::Umount.cmd().time_limit(SHORT).arg(dir)
+}
+
+/// Unmounts `dir` and all that is mounted below it.
+pub fn umount_below(dir: &Path) -> Cmd {
+    Tool::Umount.cmd().time_limit(SHORT).arg("--recursive").arg(dir)
 }
 
 /// Unmounts directories, in their order.

@@ -46,6 +46,11 @@ pub enum NamespaceError {
     /// The others.
     #[error("making a process and a mount namespace; is this a container? It needs CAP_SYS_ADMIN then")]
     Unshare(#[source] io::Error),
+    /// The program within did not end by itself.
+    #[error(
+        "the program in its namespaces ended with {0}; nothing of it runs or is mounted any more; was it out of memory (dmesg)?"
+    )]
+    Killed(ExitStatus),
     /// The program within.
     #[error("starting this program in its namespaces")]
     Start(#[source] io::Error),
@@ -78,7 +83,7 @@ pub fn enter() -> Result<Entered, NamespaceError> {
         .map_err(refused)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_PRIVATE | MsFlags::MS_REC, None::<&str>)
         .map_err(refused)?;
-    Ok(Entered::Ended(attend(start().map_err(NamespaceError::Start)?)))
+    Ok(Entered::Ended(attend(start().map_err(NamespaceError::Start)?)?))
 }
 
 /// Becomes this program in a user namespace; comes back only where that fails.
@@ -115,7 +120,7 @@ fn forwarded() -> SigSet {
 }
 
 /// Waits until the one within has ended, and passes on to it what this process is told.
-fn attend(mut child: Child) -> ExitCode {
+fn attend(mut child: Child) -> Result<ExitCode, NamespaceError> {
     let pid = i32::try_from(child.id()).map(Pid::from_raw);
     loop {
         match forwarded().wait() {
@@ -125,26 +130,9 @@ fn attend(mut child: Child) -> ExitCode {
                 let _ = pid.map(|pid| kill(pid, signal));
             }
         }
-        match child.try_wait() {
-            Ok(None) => {}
-            Ok(Some(status)) => return ended(status),
-            Err(error) => {
-                tracing::error!("waiting for the program in its namespaces: {error}");
-                return ExitCode::from(FAILED);
-            }
-        }
-    }
-}
-
-/// The status of a failure.
-const FAILED: u8 = 255;
-
-fn ended(status: ExitStatus) -> ExitCode {
-    match status.code().map(u8::try_from) {
-        Some(Ok(code)) => ExitCode::from(code),
-        _ => {
-            tracing::error!("the program in its namespaces ended with {status}");
-            ExitCode::from(FAILED)
+        if let Some(status) = child.try_wait().map_err(NamespaceError::Start)? {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return code.map(ExitCode::from).ok_or(NamespaceError::Killed(status));
         }
     }
 }

@@ -20,5 +20,9 @@
 pub mod app;
 pub mod metadata;
 pub mod pack;
+pub mod plan;
 pub mod ramdisk;
+pub mod run;
 pub mod tree;
+pub mod work;
+pub mod yaml;

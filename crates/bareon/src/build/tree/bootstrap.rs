@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     apt,
-    cache::{ARCHIVES, Cache, CacheError, LISTS},
+    cache::{ARCHIVES, Cache, CacheError, LISTS, is_package},
     release::{Release, proxy_use},
+    told,
 };
 use crate::objects::build::{BuildScheme, Repo};
 
@@ -39,7 +40,7 @@ pub enum Bootstrapper {
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     /// The bootstrapper failed.
-    #[error("bootstrapping `{suite}` from {uri}{}", .why.iter().map(|line| format!("\n    {line}")).collect::<String>())]
+    #[error("bootstrapping `{suite}` from {uri}{}", told(.why))]
     Tool {
         /// The suite.
         suite: String,
@@ -49,7 +50,7 @@ pub enum BootstrapError {
         why: Vec<String>,
         /// How it ended.
         #[source]
-        source: CommandError,
+        source: Box<CommandError>,
     },
     /// The cache.
     #[error(transparent)]
@@ -129,18 +130,15 @@ impl Bootstrap {
         let repo = first(scheme);
         let kept = self.cache.as_ref().map(|cache| cache.bootstrap(repo, &release.sha256));
         let made = self.tarball();
-        let tarball = match kept.as_deref().filter(|kept| kept.exists()) {
-            Some(kept) => {
-                tracing::info!("the mirror is as it was: debootstrap takes what {} holds", kept.display());
-                kept
+        let tarball = if let Some(kept) = kept.as_deref().filter(|kept| kept.exists()) {
+            tracing::info!("the mirror is as it was: debootstrap takes what {} holds", kept.display());
+            kept
+        } else {
+            self.tool(host, &build.download(&made), scheme)?;
+            if let (Some(cache), Some(kept)) = (&self.cache, &kept) {
+                cache.keep_bootstrap(&made, kept, &repo.suite)?;
             }
-            None => {
-                self.tool(host, &build.download(&made), scheme)?;
-                if let (Some(cache), Some(kept)) = (&self.cache, &kept) {
-                    cache.keep_bootstrap(&made, kept, &repo.suite)?;
-                }
-                &made
-            }
+            &made
         };
         self.tool(host, &build.unpack(tarball), scheme)?;
         // The next step needs the room.
@@ -175,7 +173,7 @@ impl Bootstrap {
         // Its own settings of apt, and what it unpacked already.
         let _ = fs::remove_file(self.tree.join("etc/apt/apt.conf.d/99mmdebstrap"));
         for entry in fs::read_dir(&archives).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().ends_with(".deb") {
+            if is_package(&entry.path()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -192,7 +190,12 @@ impl Bootstrap {
                 let log =
                     fs::read_to_string(self.tree.join("debootstrap/debootstrap.log")).unwrap_or_default();
                 why.extend(last(&log));
-                Err(BootstrapError::Tool { suite: repo.suite.clone(), uri: repo.uri.clone(), why, source })
+                Err(BootstrapError::Tool {
+                    suite: repo.suite.clone(),
+                    uri: repo.uri.clone(),
+                    why,
+                    source: source.into(),
+                })
             }
         }
     }

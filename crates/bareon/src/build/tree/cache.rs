@@ -118,10 +118,10 @@ impl Cache {
         let entries =
             fs::read_dir(archives).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
         for entry in entries {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.ends_with(".deb") {
+            if !is_package(&entry.path()) {
                 continue;
             }
+            let name = entry.file_name().to_string_lossy().into_owned();
             let kept = self.dir.join("archives").join(&name);
             let size = |path: &Path| fs::metadata(path).map(|found| found.len()).ok();
             if size(&kept).is_none() || size(&kept) != size(&entry.path()) {
@@ -184,6 +184,11 @@ impl Cache {
 
 /// How long what debootstrap packed up of an older state of a mirror is kept, in seconds: another build may use it.
 const KEPT: u64 = 24 * 60 * 60;
+
+/// Whether a file is a package by its name.
+pub fn is_package(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "deb")
+}
 
 /// Writes `path` under another name first, so that nobody meets half of it.
 fn whole(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), CacheError> {

@@ -183,7 +183,7 @@ fn shadow(file: &Path, epoch: u64) -> Result<(), CleanError> {
 fn mdadm(file: &Path) -> Result<(), CleanError> {
     let Ok(text) = fs::read_to_string(file) else { return Ok(()) };
     let kept = text.lines().filter(|line| !line.contains("auto-generated on") && !line.starts_with("ARRAY "));
-    fs::write(file, kept.map(|line| format!("{line}\n")).collect::<String>()).map_err(failed(file))
+    fs::write(file, kept.flat_map(|line| [line, "\n"]).collect::<String>()).map_err(failed(file))
 }
 
 /// No file of the tree is younger than the epoch.

@@ -11,6 +11,7 @@ use bareon_host::{Cmd, CommandError, Runner, Tool};
 use sha_crypt::{PasswordHasher, ShaCrypt};
 use sha2::{Digest, Sha256};
 
+use super::told;
 use crate::objects::build::{Customization, RootPassword};
 
 /// Where in the tree the script lies while it runs.
@@ -29,10 +30,10 @@ pub enum CustomizeError {
         what: &'static str,
         /// How it ended.
         #[source]
-        source: CommandError,
+        source: Box<CommandError>,
     },
     /// The script of the input.
-    #[error("the script {} failed in the tree{}", .path.display(), .said.iter().map(|line| format!("\n    {line}")).collect::<String>())]
+    #[error("the script {} failed in the tree{}", .path.display(), told(.said))]
     Script {
         /// The script on the build host.
         path: PathBuf,
@@ -40,7 +41,7 @@ pub enum CustomizeError {
         said: Vec<String>,
         /// How it ended.
         #[source]
-        source: CommandError,
+        source: Box<CommandError>,
     },
     /// A file of the input, or of the tree.
     #[error("{what} {}", .path.display())]
@@ -58,6 +59,10 @@ pub enum CustomizeError {
     Hash(String),
 }
 
+fn failed(what: &'static str, source: CommandError) -> CustomizeError {
+    CustomizeError::Command { what, source: source.into() }
+}
+
 /// Answers debconf's questions before the packages that ask them are installed.
 ///
 /// # Errors
@@ -68,9 +73,7 @@ pub fn preseed(host: &dyn Runner, tree: &Path, answers: &[String]) -> Result<(),
     }
     // They may hold passwords.
     let cmd = Cmd::inside(tree, "debconf-set-selections").stdin(answers.join("\n") + "\n").private();
-    host.run(&cmd)
-        .map(drop)
-        .map_err(|source| CustomizeError::Command { what: "answering debconf's questions", source })
+    host.run(&cmd).map(drop).map_err(|error| failed("answering debconf's questions", error))
 }
 
 /// Does the rest. `seed` is a text that tells this build from others, and holds no secret.
@@ -107,9 +110,7 @@ fn password(
         RootPassword::Plain(text) => hashed(text, seed)?,
     };
     let cmd = Cmd::inside(tree, "chpasswd").arg("-e").stdin(format!("root:{hash}\n")).private();
-    host.run(&cmd)
-        .map(drop)
-        .map_err(|source| CustomizeError::Command { what: "setting the password of root", source })
+    host.run(&cmd).map(drop).map_err(|error| failed("setting the password of root", error))
 }
 
 /// The SHA-512 hash of a password, as `crypt(5)` describes it. Twelve random bytes make the 16 characters of salt that
@@ -125,11 +126,11 @@ fn hashed(text: &str, seed: &str) -> Result<String, CustomizeError> {
 
 /// Lets the keys of `file` log in as root.
 fn authorize(tree: &Path, file: &Path) -> Result<(), CustomizeError> {
-    let failed = |what, path: &Path| {
+    let unusable = |what, path: &Path| {
         let path = path.to_path_buf();
         move |source| CustomizeError::File { what, path, source }
     };
-    let keys = fs::read(file).map_err(failed("reading the ssh keys of root in", file))?;
+    let keys = fs::read(file).map_err(unusable("reading the ssh keys of root in", file))?;
     let dir = tree.join("root/.ssh");
     let to = dir.join("authorized_keys");
     let written = || {
@@ -138,7 +139,7 @@ fn authorize(tree: &Path, file: &Path) -> Result<(), CustomizeError> {
         fs::write(&to, &keys)?;
         fs::set_permissions(&to, fs::Permissions::from_mode(0o600))
     };
-    written().map_err(failed("writing", &to))
+    written().map_err(unusable("writing", &to))
 }
 
 /// Has the tree trust the authorities of `certs`.
@@ -151,11 +152,8 @@ fn certify(host: &dyn Runner, tree: &Path, certs: &[PathBuf]) -> Result<(), Cust
             CustomizeError::File { what: "copying the certificate", path: cert.clone(), source }
         })?;
     }
-    host.run(&Cmd::inside(tree, "update-ca-certificates")).map(drop).map_err(|source| {
-        CustomizeError::Command {
-            what: "trusting the certificates of `certs`; is ca-certificates among the packages?",
-            source,
-        }
+    host.run(&Cmd::inside(tree, "update-ca-certificates")).map(drop).map_err(|error| {
+        failed("trusting the certificates of `certs`; is ca-certificates among the packages?", error)
     })
 }
 
@@ -179,10 +177,7 @@ fn lay_over(host: &dyn Runner, tree: &Path, folder: &Path) -> Result<(), Customi
     let run = |cmd| host.run(&cmd);
     let result = run(pack.arg(&packed).arg("--directory").arg(folder).arg(".")).and_then(|_| run(unpack));
     let _ = fs::remove_file(&packed);
-    result.map(drop).map_err(|source| CustomizeError::Command {
-        what: "laying a folder of `extra_files` over the tree",
-        source,
-    })
+    result.map(drop).map_err(|error| failed("laying a folder of `extra_files` over the tree", error))
 }
 
 /// Runs the script of the input in the tree, and removes it.
@@ -199,7 +194,7 @@ fn post_script(host: &dyn Runner, tree: &Path, script: &Path) -> Result<(), Cust
     let _ = fs::remove_file(&inside);
     result.map(drop).map_err(|source| {
         let said = source.outputs().map(|(out, err)| last(out, err)).unwrap_or_default();
-        CustomizeError::Script { path: script.into(), said, source }
+        CustomizeError::Script { path: script.into(), said, source: source.into() }
     })
 }
 

@@ -61,7 +61,7 @@ impl<'h> Guest<'h> {
     pub fn enter(host: &'h dyn Runner, tree: &Path, shown: &[PathBuf]) -> Result<Self, GuestError> {
         let mut guest = Self { host, tree: tree.into(), mounted: Vec::new(), made: Vec::new(), resolv: None };
         guest.mount("proc", |dir| mount::mount("proc", dir, "proc"))?;
-        guest.mount("sys", |dir| mount::bind("/sys", dir))?;
+        guest.mount("sys", |dir| mount::bind_all("/sys", dir))?;
         guest.dev()?;
         for folder in shown {
             guest.show(folder)?;
@@ -149,7 +149,7 @@ impl<'h> Guest<'h> {
         }
         let mut result = Ok(());
         while let Some(dir) = self.mounted.pop() {
-            let unmounted = self.host.run(&mount::umount(&dir)).map(drop);
+            let unmounted = self.host.run(&mount::umount_below(&dir)).map(drop);
             if unmounted.is_err() {
                 // Nobody outside sees it, but nothing below may be packed or deleted.
                 let detached = self.host.run(&mount::umount_lazily(&dir)).map(drop);

@@ -12,6 +12,7 @@ use super::{
     apt,
     cache::{ARCHIVES, Cache, CacheError, LISTS},
     release::Release,
+    told,
 };
 use crate::objects::build::BuildScheme;
 
@@ -19,7 +20,7 @@ use crate::objects::build::BuildScheme;
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// apt or dpkg failed.
-    #[error("{what}{}", .why.iter().map(|line| format!("\n    {line}")).collect::<String>())]
+    #[error("{what}{}", told(.why))]
     Apt {
         /// What was being done.
         what: &'static str,
@@ -27,7 +28,7 @@ pub enum InstallError {
         why: Vec<String>,
         /// How it ended.
         #[source]
-        source: CommandError,
+        source: Box<CommandError>,
     },
     /// The cache.
     #[error(transparent)]
@@ -119,7 +120,7 @@ pub fn run(
             Ok(output) => Ok(output.stdout),
             Err(source) => {
                 let why = source.outputs().map(|(out, err)| apt_get::reasons(out, err)).unwrap_or_default();
-                Err(InstallError::Apt { what, why, source })
+                Err(InstallError::Apt { what, why, source: source.into() })
             }
         }
     };

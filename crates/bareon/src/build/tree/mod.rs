@@ -13,3 +13,8 @@ pub mod customize;
 pub mod guest;
 pub mod install;
 pub mod release;
+
+/// What a program said, for the end of a message: each line on one of its own.
+fn told(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| ["\n    ", line]).collect()
+}

@@ -90,7 +90,7 @@ pub enum ReleaseError {
         folder: String,
         /// Why the latter could not be had.
         #[source]
-        source: ImageError,
+        source: Box<ImageError>,
     },
 }
 
@@ -124,9 +124,11 @@ pub fn fetch(
         }
     }
     match last {
-        Some(source) if !repo.trusted => {
-            Err(ReleaseError::Fetch { name: repo.name.clone(), folder: folder.clone(), source })
-        }
+        Some(source) if !repo.trusted => Err(ReleaseError::Fetch {
+            name: repo.name.clone(),
+            folder: folder.clone(),
+            source: source.into(),
+        }),
         _ => {
             tracing::warn!(
                 "the trusted repository {} has no Release file; its priority goes by its host",

@@ -1,0 +1,344 @@
+//! What a build will do, as a value: it is what `plan` shows and what `build` runs.
+//!
+//! Everything that can be refused without fetching anything is refused here: files of the input that are not there,
+//! programs that are not installed, what this user cannot do.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use bareon_host::{Cmd, Runner, Tool};
+use serde_json::{Value, json};
+
+use super::{
+    tree::{
+        bootstrap::{Bootstrap, Bootstrapper, really_root},
+        cache::Cache,
+        install,
+    },
+    work::Places,
+};
+use crate::{
+    drivers::Mistake,
+    objects::{
+        BuildScheme,
+        build::{Container, DiskImage, ImageFormat, SignedBy, TarImage, TreeImage},
+    },
+};
+
+/// Where the tree is worked on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BuildIn {
+    /// In memory where there is plenty, else on the disk.
+    #[default]
+    Auto,
+    /// In memory.
+    Memory,
+    /// On the disk, in `image_build_dir`.
+    Disk,
+}
+
+/// What a build is told beside the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where working folders are made.
+    pub image_build_dir: PathBuf,
+    /// How their names end.
+    pub image_build_suffix: String,
+    /// Who makes the smallest tree.
+    pub bootstrapper: Bootstrapper,
+    /// Where packages are kept between builds.
+    pub cache_dir: Option<PathBuf>,
+    /// How often a file is fetched until it comes.
+    pub fetch_packages_attempts: u32,
+    /// Where the tree is worked on.
+    pub build_in: BuildIn,
+    /// The latest time of any file, in seconds since 1970; nothing takes that of the newest Release file.
+    pub epoch: Option<u64>,
+    /// The key that signs the metadata.
+    pub sign_key: Option<PathBuf>,
+    /// Whether what is there already is built anew.
+    pub force: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            image_build_dir: "/tmp".into(),
+            image_build_suffix: ".bareon-image".into(),
+            bootstrapper: Bootstrapper::Debootstrap,
+            cache_dir: None,
+            fetch_packages_attempts: 10,
+            build_in: BuildIn::Auto,
+            epoch: None,
+            sign_key: None,
+            force: false,
+        }
+    }
+}
+
+/// A step of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The Release files are read.
+    Look,
+    /// The smallest tree is made.
+    Bootstrap(Bootstrap),
+    /// Packages are installed.
+    Install,
+    /// The tree is given what the input asks for beside packages.
+    Customize,
+    /// What the build left in the tree is removed.
+    Clean,
+    /// A file system is made of the tree and packed.
+    FileSystem(TreeImage),
+    /// The tree becomes an archive.
+    Tar(TarImage),
+    /// The tree becomes a disk.
+    Disk(DiskImage),
+    /// The tree becomes a bootstrap ramdisk.
+    Ramdisk,
+    /// The metadata are written, and signed where there is a key.
+    Metadata,
+    /// All files appear under their names.
+    Publish,
+}
+
+/// A step with what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What it does, for people.
+    pub what: String,
+    /// The same, for the program.
+    pub action: Action,
+    /// Commands that it runs, as far as they are known before.
+    pub commands: Vec<Cmd>,
+}
+
+/// A build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is built.
+    pub scheme: BuildScheme,
+    /// Where.
+    pub places: Places,
+    /// The main product, of which the places follow.
+    pub output: PathBuf,
+    /// The steps, in their order; none where all is there already.
+    pub steps: Vec<Step>,
+    /// Why it cannot be.
+    pub refusals: Vec<Mistake>,
+}
+
+/// The files that callers wait for.
+fn products(scheme: &BuildScheme) -> Vec<PathBuf> {
+    if let Some(bootstrap) = &scheme.bootstrap {
+        let output = &bootstrap.output;
+        return vec![if bootstrap.packed { output.clone() } else { output.join(&bootstrap.meta_file) }];
+    }
+    let images = scheme.images.iter().map(|image| image.file.clone());
+    let tar = scheme.tar.iter().map(|tar| tar.file.clone());
+    images.chain(tar).chain(scheme.disk.iter().map(|disk| disk.file.clone())).collect()
+}
+
+/// Plans a build.
+pub fn plan(scheme: BuildScheme, options: &Options, host: &dyn Runner) -> Plan {
+    let products = products(&scheme);
+    let first = products.first().cloned().unwrap_or_default();
+    let output = scheme.metadata.clone().unwrap_or(first);
+    let places = Places::of(&output, options);
+    // A folder of files that are not whole tells of a build that was killed while they appeared.
+    let done = products.iter().all(|file| file.exists()) && !places.staging.exists();
+    if done && !options.force {
+        return Plan { scheme, places, output, steps: Vec::new(), refusals: Vec::new() };
+    }
+    let refusals = refusals(&scheme, options, &output, host);
+    let steps = steps(&scheme, options, &places);
+    Plan { scheme, places, output, steps, refusals }
+}
+
+fn steps(scheme: &BuildScheme, options: &Options, places: &Places) -> Vec<Step> {
+    let tree = places.tree();
+    let cache = options.cache_dir.as_deref().map(|dir| Cache::new(dir, &scheme.repos));
+    let bootstrap =
+        Bootstrap { by: options.bootstrapper, tree: tree.clone(), work: places.work.clone(), cache };
+    let step = |what: String, action, commands| Step { what, action, commands };
+    let names: Vec<_> = scheme.repos.iter().map(|repo| repo.name.as_str()).collect();
+    let mut steps = vec![
+        step(format!("look at the repositories {}", names.join(", ")), Action::Look, Vec::new()),
+        step(
+            format!("bootstrap {} from {}", scheme.repos[0].suite, scheme.repos[0].uri),
+            Action::Bootstrap(bootstrap.clone()),
+            bootstrap.commands(scheme),
+        ),
+        step(
+            format!("install {} packages and what they need", scheme.packages.len()),
+            Action::Install,
+            install::commands(&tree, scheme),
+        ),
+        step("set the password of root, add what the input brings".into(), Action::Customize, Vec::new()),
+        step("remove what the build left in the tree".into(), Action::Clean, Vec::new()),
+    ];
+    for image in &scheme.images {
+        let (format, container) = (image.format.name(), image.container.name());
+        let what =
+            format!("make {} of {}: {format}, {container}", image.file.display(), image.mount.display());
+        steps.push(step(what, Action::FileSystem(image.clone()), Vec::new()));
+    }
+    if let Some(tar) = &scheme.tar {
+        let what = format!("make {}: tar, {}", tar.file.display(), tar.container.name());
+        steps.push(step(what, Action::Tar(tar.clone()), Vec::new()));
+    }
+    if let Some(disk) = &scheme.disk {
+        let what = format!("make {}: a disk, {}", disk.file.display(), disk.container.name());
+        steps.push(step(what, Action::Disk(disk.clone()), Vec::new()));
+    }
+    if let Some(bootstrap) = &scheme.bootstrap {
+        let what = format!("make the bootstrap ramdisk {}", bootstrap.output.display());
+        steps.push(step(what, Action::Ramdisk, Vec::new()));
+    }
+    if let Some(metadata) = &scheme.metadata {
+        let signed = if options.sign_key.is_some() { ", signed" } else { "" };
+        steps.push(step(format!("write {}{signed}", metadata.display()), Action::Metadata, Vec::new()));
+    }
+    steps.push(step("have all files appear under their names".into(), Action::Publish, Vec::new()));
+    steps
+}
+
+/// All that cannot be.
+fn refusals(scheme: &BuildScheme, options: &Options, output: &Path, host: &dyn Runner) -> Vec<Mistake> {
+    let mut found = Vec::new();
+    for tool in tools(scheme, options) {
+        let origin = tool.origin();
+        if !host.has(tool) {
+            let problem = format!("`{}` is needed and not installed here", origin.program);
+            found.push(Mistake::new("", None, problem, format!("install the package {}", origin.deb)));
+        }
+    }
+    let mut readable = |path: String, file: &Path, folder: bool| {
+        let value = json!(file);
+        let there = if folder { file.is_dir() } else { file.is_file() && File::open(file).is_ok() };
+        if !there {
+            let what =
+                if folder { "is no folder on this machine" } else { "is no file here that can be read" };
+            found.push(Mistake::new(path, Some(&value), what, "name one that is there, by its whole path"));
+        }
+    };
+    for (i, repo) in scheme.repos.iter().enumerate() {
+        if let Some(SignedBy::File(file)) = &repo.signed_by {
+            readable(format!("/repos/{i}/signed_by"), file, false);
+        }
+    }
+    let custom = &scheme.custom;
+    for (i, folder) in custom.extra_files.iter().enumerate() {
+        readable(format!("/extra_files/{i}"), folder, true);
+    }
+    for (i, file) in custom.certs.iter().enumerate() {
+        readable(format!("/certs/{i}"), file, false);
+    }
+    if let Some(file) = &custom.post_script_file {
+        readable("/post_script_file".into(), file, false);
+    }
+    if let Some(file) = &custom.root_ssh_authorized_file {
+        readable("/root_ssh_authorized_file".into(), file, false);
+    }
+    let xfs = scheme.images.iter().find(|image| image.format == ImageFormat::Xfs);
+    if let Some(image) = xfs.filter(|_| !really_root()) {
+        let path = format!("/image_data/{}/format", image.mount.display().to_string().replace('/', "~1"));
+        let problem = "an xfs can only be filled through a mount, which takes root";
+        found.push(Mistake::new(path, Some(&json!("xfs")), problem, "run this as root, or take ext4"));
+    }
+    let folder = output.parent().unwrap_or(Path::new("/"));
+    let nearest = folder.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    if !nearest.is_dir() || fs::metadata(nearest).is_ok_and(|found| found.permissions().readonly()) {
+        let problem = "cannot be written to";
+        found.push(Mistake::new(
+            "/output",
+            Some(&json!(folder)),
+            problem,
+            "name a folder that you may write to",
+        ));
+    }
+    found
+}
+
+/// The programs that a build needs.
+fn tools(scheme: &BuildScheme, options: &Options) -> Vec<Tool> {
+    let mut tools = vec![Tool::Mount, Tool::Umount, Tool::Chroot, Tool::Tar];
+    tools.push(match options.bootstrapper {
+        Bootstrapper::Debootstrap => Tool::Debootstrap,
+        Bootstrapper::Mmdebstrap => Tool::Mmdebstrap,
+    });
+    let formats =
+        scheme.images.iter().map(|image| image.format).chain(scheme.disk.iter().map(|disk| disk.format));
+    for format in formats {
+        tools.extend(match format {
+            ImageFormat::Ext2 | ImageFormat::Ext3 | ImageFormat::Ext4 => vec![Tool::Mke2fs, Tool::E2fsck],
+            ImageFormat::Xfs => vec![Tool::MkfsXfs],
+            ImageFormat::Btrfs => vec![Tool::MkfsBtrfs],
+        });
+    }
+    if scheme.disk.is_some() {
+        tools.push(Tool::Sfdisk);
+    }
+    if scheme.bootstrap.is_some() {
+        tools.push(Tool::Mksquashfs);
+    }
+    tools.sort_unstable();
+    tools.dedup();
+    tools
+}
+
+impl Plan {
+    /// Whether all is there already.
+    pub fn is_done(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The plan for programs: what callers of the original know, and the steps.
+    pub fn to_json(&self) -> Value {
+        let mut value = self.scheme.shown.clone();
+        let step = |step: &Step| {
+            let commands: Vec<_> = step.commands.iter().map(ToString::to_string).collect();
+            json!({ "what": step.what, "commands": commands })
+        };
+        if let Some(object) = value.as_object_mut() {
+            object.insert("steps".into(), self.steps.iter().map(step).collect());
+            object.insert("refusals".into(), json!(self.refusals));
+        }
+        value
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_done() {
+            return writeln!(f, "All necessary images are available; --force builds them anew.");
+        }
+        writeln!(f, "{} is built in {}:", self.output.display(), self.places.work.display())?;
+        for (i, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{:>3}. {}", i + 1, step.what)?;
+            for command in &step.commands {
+                writeln!(f, "       {command}")?;
+            }
+        }
+        if !self.refusals.is_empty() {
+            writeln!(f, "This is refused:")?;
+        }
+        self.refusals.iter().try_for_each(|refusal| writeln!(f, "  {refusal}"))
+    }
+}
+
+impl Container {
+    /// The same for the writer of images.
+    pub fn packing(self) -> bareon_image::pack::Packing {
+        match self {
+            Self::Raw => bareon_image::pack::Packing::Raw,
+            Self::Gzip => bareon_image::pack::Packing::Gzip,
+            Self::Zstd => bareon_image::pack::Packing::Zstd,
+            Self::Xz => bareon_image::pack::Packing::Xz,
+        }
+    }
+}
