@@ -1,9 +1,15 @@
 //! What the commands of the builder do: the way from settings to what is to be built, and from that to a build.
 
+use bareon_host::System;
 use serde_json::{Value, json};
 
+use super::{
+    plan::{self, Options, Plan},
+    run,
+};
 use crate::{
     cli::{Build, Context, Failure, Invocation},
+    digest,
     drivers::build_image::{self, Blueprint, BuildDriver},
 };
 
@@ -12,10 +18,11 @@ use crate::{
 /// # Errors
 /// When it cannot be done, with all that is known of why.
 pub fn run(invocation: &Invocation<Build>, context: &Context) -> Result<(), Failure> {
-    let call = Call { invocation, context };
+    let host = System::observed(context.report.observer());
+    let call = Call { invocation, context, host };
     match invocation.command {
-        Build::Run { .. } => call.build(),
-        Build::Plan => call.show_plan(),
+        Build::Run { force } => call.build(force),
+        Build::Plan { force } => call.show_plan(force),
         Build::Schema => call.show_schema(),
         Build::Drivers => call.show_drivers(),
     }
@@ -24,27 +31,55 @@ pub fn run(invocation: &Invocation<Build>, context: &Context) -> Result<(), Fail
 struct Call<'a> {
     invocation: &'a Invocation<Build>,
     context: &'a Context,
+    host: System,
 }
 
 impl Call<'_> {
-    fn build(&self) -> Result<(), Failure> {
-        let blueprint = self.blueprint()?;
-        if !blueprint.deferred.is_empty() {
-            let failure = Failure::new("the plan is refused, nothing was built");
-            return Err(failure.with_mistakes(blueprint.deferred));
+    fn build(&self, force: bool) -> Result<(), Failure> {
+        tracing::info!("--- Building image (do_build_image) ---");
+        let (plan, document) = self.plan(force)?;
+        if plan.is_done() {
+            tracing::info!("All necessary images are available.");
+        } else if plan.refusals.is_empty() {
+            let sum = digest::sha256(public(document).to_string());
+            run::run(&plan, &self.options(force), &self.host, self.context, &sum)?;
+        } else {
+            return Err(Failure::new("the plan is refused, nothing was built").with_mistakes(plan.refusals));
         }
-        Err(Failure::new(
-            "this program shows what is to be built, and does not build it yet; see the command plan",
-        ))
+        tracing::info!("--- Building image END (do_build_image) ---");
+        Ok(())
     }
 
-    fn show_plan(&self) -> Result<(), Failure> {
-        let Blueprint { scheme, deferred } = self.blueprint()?;
-        let mut shown = scheme.shown;
-        if !deferred.is_empty() {
-            shown["refusals"] = json!(deferred);
+    fn show_plan(&self, force: bool) -> Result<(), Failure> {
+        let (plan, _) = self.plan(force)?;
+        self.answer(&plan.to_json(), || plan.to_string())
+    }
+
+    /// The plan, and the document that it comes of.
+    fn plan(&self, force: bool) -> Result<(Plan, Value), Failure> {
+        let document = self.invocation.settings.document()?;
+        let Blueprint { scheme, deferred } = self
+            .driver()?
+            .read(&document)
+            .map_err(|mistakes| Failure::new("the input document has mistakes").with_mistakes(mistakes.0))?;
+        let mut plan = plan::plan(scheme, &self.options(force), &self.host);
+        plan.refusals.splice(..0, deferred);
+        Ok((plan, document))
+    }
+
+    fn options(&self, force: bool) -> Options {
+        let settings = &self.invocation.settings;
+        Options {
+            image_build_dir: settings.image_build_dir.clone(),
+            image_build_suffix: settings.image_build_suffix.clone(),
+            bootstrapper: settings.bootstrapper,
+            cache_dir: settings.cache_dir.clone(),
+            fetch_packages_attempts: u32::try_from(settings.fetch_packages_attempts).unwrap_or(u32::MAX),
+            build_in: settings.build_in,
+            epoch: settings.source_date_epoch,
+            sign_key: settings.sign_key.clone(),
+            force,
         }
-        self.answer(&shown, || format!("{shown:#}\n"))
     }
 
     fn show_schema(&self) -> Result<(), Failure> {
@@ -66,12 +101,14 @@ impl Call<'_> {
     fn driver(&self) -> Result<&'static dyn BuildDriver, Failure> {
         Ok(build_image::find(&self.invocation.settings.data_driver)?)
     }
+}
 
-    /// What the document asks for.
-    fn blueprint(&self) -> Result<Blueprint, Failure> {
-        let driver = self.driver()?;
-        driver
-            .read(&self.invocation.settings.document()?)
-            .map_err(|mistakes| Failure::new("the input document has mistakes").with_mistakes(mistakes.0))
+/// The document without passwords: whoever knows the rest of it could try them out against its sum.
+fn public(mut document: Value) -> Value {
+    if let Some(object) = document.as_object_mut() {
+        for secret in ["root_password", "hashed_root_password", "debconf"] {
+            object.remove(secret);
+        }
     }
+    document
 }

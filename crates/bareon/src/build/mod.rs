@@ -25,4 +25,3 @@ pub mod ramdisk;
 pub mod run;
 pub mod tree;
 pub mod work;
-pub mod yaml;

@@ -14,31 +14,20 @@ use serde_json::{Value, json};
 
 use super::{
     tree::{
-        bootstrap::{Bootstrap, Bootstrapper, really_root},
+        bootstrap::{Bootstrap, really_root},
         cache::Cache,
         install,
     },
     work::Places,
 };
 use crate::{
+    cli::value::{Bootstrapper, BuildIn},
     drivers::Mistake,
     objects::{
         BuildScheme,
         build::{Container, DiskImage, ImageFormat, SignedBy, TarImage, TreeImage},
     },
 };
-
-/// Where the tree is worked on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BuildIn {
-    /// In memory where there is plenty, else on the disk.
-    #[default]
-    Auto,
-    /// In memory.
-    Memory,
-    /// On the disk, in `image_build_dir`.
-    Disk,
-}
 
 /// What a build is told beside the document.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use std::{
 use bareon_host::{CommandError, Runner, mount, runner};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::plan::{BuildIn, Options};
-use crate::{digest, steps::folder};
+use super::plan::Options;
+use crate::{cli::value::BuildIn, digest, steps::folder};
 
 /// How the names of working folders begin.
 const PREFIX: &str = "bareon-";

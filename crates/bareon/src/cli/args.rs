@@ -461,11 +461,15 @@ mod tests {
         for (line, want, driver) in [
             (&["bareon-build-image"][..], Build::Run { force: false }, "nailgun_build_image"),
             (&["fa_build_image", "--force"], Build::Run { force: true }, "nailgun_build_image"),
-            (&["p", "build", "--dry_run"], Build::Plan, "nailgun_build_image"),
-            (&["p", "plan", "--json"], Build::Plan, "nailgun_build_image"),
+            (&["p", "build", "--dry_run"], Build::Plan { force: false }, "nailgun_build_image"),
+            (&["p", "plan", "--json"], Build::Plan { force: false }, "nailgun_build_image"),
             (&["p", "mkbootstrap"], Build::Run { force: false }, "bootstrap_build_image"),
             (&["/usr/bin/bareon-mkbootstrap", "-v"], Build::Run { force: false }, "bootstrap_build_image"),
-            (&["fa_mkbootstrap", "--dry-run", "--json"], Build::Plan, "bootstrap_build_image"),
+            (
+                &["fa_mkbootstrap", "--dry-run", "--json"],
+                Build::Plan { force: false },
+                "bootstrap_build_image",
+            ),
         ] {
             let called = build(line).unwrap();
             assert_eq!((called.task, called.driver), (Task::App(want), driver), "{line:?}");

@@ -17,7 +17,10 @@ pub enum Build {
         force: bool,
     },
     /// To show what would be built.
-    Plan,
+    Plan {
+        /// Anew, where all is there already.
+        force: bool,
+    },
     /// To show the JSON schema of the input of the data driver in the settings.
     Schema,
     /// To list the data drivers.
@@ -79,10 +82,10 @@ impl Program for Builder {
     fn command(words: &Words<'_>) -> Result<Build, &'static str> {
         let (dry_run, force) = (words.switch("dry-run"), words.switch("force"));
         let command = match words.command() {
-            Some("plan") => Build::Plan,
+            Some("plan") => Build::Plan { force },
             Some("schema") => Build::Schema,
             Some("drivers") => Build::Drivers,
-            _ if dry_run => Build::Plan,
+            _ if dry_run => Build::Plan { force },
             _ => Build::Run { force },
         };
         if force && matches!(command, Build::Schema | Build::Drivers) {
@@ -93,5 +96,9 @@ impl Program for Builder {
 
     fn runs(command: &Build) -> bool {
         matches!(command, Build::Run { .. })
+    }
+
+    fn apart(command: &Build) -> bool {
+        Self::runs(command)
     }
 }

@@ -55,4 +55,10 @@ pub trait Program {
 
     /// Whether the command does something, and answers nothing.
     fn runs(command: &Self::Command) -> bool;
+
+    /// Whether the command is done by the same program, started again in namespaces of its own
+    /// ([`bareon_host::namespace`]).
+    fn apart(_command: &Self::Command) -> bool {
+        false
+    }
 }

@@ -14,6 +14,8 @@ use std::{
     process::ExitCode,
 };
 
+use bareon_host::namespace::{self, Entered};
+
 use super::{
     App, Context, Failure, Invocation, Program, Settings,
     args::{self, Called, Task},
@@ -48,6 +50,7 @@ pub fn main<P: Program>(arguments: impl IntoIterator<Item = OsString>, app: App<
             let _ = answer.print();
             ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(USAGE))
         }
+        Err(Ended::Elsewhere(code)) => code,
         Err(Ended::Usage(message)) => {
             output::complain(&format!("error: {message}\n\nFor more information, try '--help'."));
             ExitCode::from(USAGE)
@@ -74,6 +77,8 @@ enum Ended {
     Answered(clap::Error),
     Usage(String),
     Failed(Failure),
+    /// In namespaces of its own, where all has been told.
+    Elsewhere(ExitCode),
 }
 
 impl<E: Into<Failure>> From<E> for Ended {
@@ -87,6 +92,12 @@ fn perform<P: Program>(
     command_line: Vec<String>,
     app: App<P::Command>,
 ) -> Result<(), Ended> {
+    if let Task::App(command) = &called.task
+        && P::apart(command)
+        && let Entered::Ended(code) = namespace::enter()?
+    {
+        return Err(Ended::Elsewhere(code));
+    }
     let (settings, bars) = match called.task {
         Task::Completions(shell) => return Ok(output::print(&generate::completions::<P>(shell))?),
         Task::Man => return Ok(output::print(&generate::man::<P>()?)?),

@@ -15,7 +15,6 @@ use bareon_host::{
     mmdebstrap::{AptCache, Mmdebstrap},
 };
 use nix::unistd::geteuid;
-use serde::{Deserialize, Serialize};
 
 use super::{
     apt,
@@ -23,18 +22,10 @@ use super::{
     release::{Release, proxy_use},
     told,
 };
-use crate::objects::build::{BuildScheme, Repo};
-
-/// Who makes the smallest tree.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Bootstrapper {
-    /// `debootstrap(8)`.
-    #[default]
-    Debootstrap,
-    /// `mmdebstrap(1)`.
-    Mmdebstrap,
-}
+use crate::{
+    cli::value::Bootstrapper,
+    objects::build::{BuildScheme, Repo},
+};
 
 /// The smallest tree could not be made.
 #[derive(Debug, thiserror::Error)]
