@@ -160,7 +160,7 @@ pub(super) trait Values {
 
 options! {
     Everyday of All {
-        data_driver: String = "nailgun", "Format of the input document: the name of a data driver.";
+        data_driver: String = "nailgun", "Format of the input document: the name of a data driver; each program has its own.";
         input_data_file: PathBuf = "/tmp/provision.json", "The input document, YAML or JSON.";
         input_data: Option<String> = "", "The input document itself, in place of a file.";
         debug: bool = "false", "Log everything: each command, its outputs, each MiB written.";
@@ -209,7 +209,7 @@ options! {
         fetch_packages_attempts: u64 = "10", "How often the download of packages is tried.";
         build_in: BuildIn = "auto", "Where the tree of the system is built: in memory, on the disk of `image_build_dir`, or in memory if that is large enough.";
         image_build_suffix: String = ".bareon-image", "Ending of the names of folders and files that are not whole yet.";
-        source_date_epoch: Option<u64> = "", "Time that images and metadata bear, in seconds since 1970; empty: as the environment has it in `SOURCE_DATE_EPOCH`, else that of the newest package.";
+        source_date_epoch: Option<u64> = "", "Time that images and metadata bear, in seconds since 1970; empty: as the environment has it in `SOURCE_DATE_EPOCH`, else that of the newest Release file.";
     }
     [unused] {
         udev_rules_lib_dir: PathBuf = "/lib/udev/rules.d", "udev is kept off a disk by a lock on it, its rules are left alone";

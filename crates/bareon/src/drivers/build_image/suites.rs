@@ -100,9 +100,12 @@ pub(super) fn server(codename: &str) -> Option<Vec<&'static str>> {
     let mut packages = system(family, major, minor)?;
     packages.extend(SERVER);
     packages.extend(FILE_SYSTEMS);
-    if family == Family::Ubuntu {
-        packages.push("netplan.io");
-    }
+    // cloud-init hands the network to it, and it starts networkd, which Debian leaves off.
+    let netplan = match family {
+        Family::Debian => major >= 11,
+        Family::Ubuntu => true,
+    };
+    packages.extend(netplan.then_some("netplan.io"));
     Some(sorted(packages))
 }
 

@@ -309,7 +309,7 @@ fn suites_have_names_versions_and_packages_where_they_are_known() {
             "Debian",
             json!(12),
             json!("unknown"),
-            &["linux-image-amd64", "grub-pc-bin", "cloud-init"],
+            &["linux-image-amd64", "grub-pc-bin", "cloud-init", "netplan.io"],
         ),
         ("stable", "Debian", json!("unknown"), json!("unknown"), &["linux-image-amd64", "systemd-timesyncd"]),
         ("plan9", "OperatingSystem", json!("unknown"), json!("unknown"), &[]),
@@ -358,6 +358,17 @@ fn the_schemas_take_recorded_documents() {
         }
     }
     assert!(checked > 0, "nothing was checked in {folder}");
+}
+
+#[test]
+fn the_example_is_read_and_fits_its_schema() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/build/debian-server.yaml");
+    let document = crate::input::read(Path::new(path)).unwrap();
+    let scheme = images(&document).scheme;
+    assert_eq!((scheme.images.len(), scheme.repos.len()), (1, 3));
+    assert!(scheme.packages.iter().any(|package| package == "cloud-init"));
+    let schema = jsonschema::validator_for(&find("nailgun_build_image").unwrap().schema()).unwrap();
+    assert!(schema.is_valid(&document));
 }
 
 #[test]
