@@ -120,7 +120,7 @@ fn all_mistakes_are_told_at_once_each_with_its_place_and_no_secret() {
     document["repos"][0].as_object_mut().unwrap().remove("uri");
     document["image_data"]["/"]["container"] = json!("zip");
     document["root_password"] = json!(["s3cret"]);
-    for arguments in [&["plan", "--json"][..], &[]] {
+    for arguments in [&["plan", "--json"][..], &["plan"]] {
         let mut command = builder(&dir);
         let assert = command.args(arguments).arg(format!("--input_data={document}")).assert().code(255);
         let output = assert.get_output().clone();
@@ -131,7 +131,7 @@ fn all_mistakes_are_told_at_once_each_with_its_place_and_no_secret() {
             assert!(told.contains(place), "{place}:\n{told}");
         }
         assert!(!told.contains("s3cret"), "{told}");
-        if !arguments.is_empty() {
+        if arguments.contains(&"--json") {
             let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
             assert_eq!(answer["error"]["mistakes"].as_array().unwrap().len(), 4);
         }
@@ -145,8 +145,21 @@ fn what_the_original_took_is_shown_and_not_built() {
     document["repos"] = json!([]);
     let shown = plan(builder(&dir).args(["plan", "--json"]), &document);
     assert_eq!(shown["refusals"][0]["path"], "/repos");
-    let assert = builder(&dir).arg(format!("--input_data={document}")).assert().code(255);
-    assert.stderr(contains("Unexpected error\nthe plan is refused, nothing was built\n  /repos: "));
+}
+
+#[test]
+#[ignore = "needs root, as a build runs in namespaces of its own"]
+fn a_build_refuses_what_its_plan_says_is_refused() {
+    let dir = dir();
+    let (mut no_repo, mut no_image) = (document(), document());
+    no_repo["repos"] = json!([]);
+    no_image["image_data"]["/"]["format"] = json!("zfs");
+    for (document, place) in [(no_repo, "/repos: "), (no_image, "/image_data/~1/format: \"zfs\": ")] {
+        let assert = builder(&dir).arg(format!("--input_data={document}")).assert().code(255);
+        assert.stderr(
+            contains("Unexpected error\nthe plan is refused, nothing was built").and(contains(place)),
+        );
+    }
 }
 
 #[test]

@@ -57,9 +57,9 @@ impl Call<'_> {
 
     /// The plan, and the document that it comes of.
     fn plan(&self, force: bool) -> Result<(Plan, Value), Failure> {
+        let driver = self.driver()?;
         let document = self.invocation.settings.document()?;
-        let Blueprint { scheme, deferred } = self
-            .driver()?
+        let Blueprint { scheme, deferred } = driver
             .read(&document)
             .map_err(|mistakes| Failure::new("the input document has mistakes").with_mistakes(mistakes.0))?;
         let mut plan = plan::plan(scheme, &self.options(force), &self.host);
@@ -105,9 +105,11 @@ impl Call<'_> {
 
 /// The document without passwords: whoever knows the rest of it could try them out against its sum.
 fn public(mut document: Value) -> Value {
-    if let Some(object) = document.as_object_mut() {
-        for secret in ["root_password", "hashed_root_password", "debconf"] {
-            object.remove(secret);
+    for place in ["", "/bootstrap"] {
+        if let Some(object) = document.pointer_mut(place).and_then(Value::as_object_mut) {
+            for secret in ["root_password", "hashed_root_password", "debconf"] {
+                object.remove(secret);
+            }
         }
     }
     document

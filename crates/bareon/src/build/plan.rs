@@ -139,12 +139,13 @@ pub fn plan(scheme: BuildScheme, options: &Options, host: &dyn Runner) -> Plan {
     let output = scheme.metadata.clone().unwrap_or(first);
     let places = Places::of(&output, options);
     // A folder of files that are not whole tells of a build that was killed while they appeared.
-    let done = products.iter().all(|file| file.exists()) && !places.staging.exists();
+    let done = !products.is_empty() && products.iter().all(|file| file.exists()) && !places.staging.exists();
     if done && !options.force {
         return Plan { scheme, places, output, steps: Vec::new(), refusals: Vec::new() };
     }
     let refusals = refusals(&scheme, options, &output, host);
-    let steps = steps(&scheme, options, &places);
+    // Without a repository there is nothing to begin with, which the driver refuses.
+    let steps = if scheme.repos.is_empty() { Vec::new() } else { steps(&scheme, options, &places) };
     Plan { scheme, places, output, steps, refusals }
 }
 
@@ -283,7 +284,7 @@ fn tools(scheme: &BuildScheme, options: &Options) -> Vec<Tool> {
 impl Plan {
     /// Whether all is there already.
     pub fn is_done(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.refusals.is_empty()
     }
 
     /// The plan for programs: what callers of the original know, and the steps.

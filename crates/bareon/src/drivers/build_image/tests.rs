@@ -364,9 +364,9 @@ fn the_schemas_take_recorded_documents() {
 fn the_example_is_read_and_fits_its_schema() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/build/debian-server.yaml");
     let document = crate::input::read(Path::new(path)).unwrap();
-    let scheme = images(&document).scheme;
-    assert_eq!((scheme.images.len(), scheme.repos.len()), (1, 3));
-    assert!(scheme.packages.iter().any(|package| package == "cloud-init"));
+    let read = images(&document).scheme;
+    assert_eq!((read.images.len(), read.repos.len()), (1, 3));
+    assert!(read.packages.iter().any(|package| package == "cloud-init"));
     let schema = jsonschema::validator_for(&find("nailgun_build_image").unwrap().schema()).unwrap();
     assert!(schema.is_valid(&document));
 }
