@@ -325,10 +325,8 @@ impl<'a> Build<'a> {
         };
         let work = self.plan.places.work.join("ramdisk");
         fs::create_dir(&work).map_err(|source| StepError::Publish { path: work.clone(), source })?;
-        let guest = Guest::enter(self.host, &self.tree, &[])?;
-        let made = ramdisk::make(self.host, &self.tree, bootstrap, &facts, &work);
-        guest.close()?;
-        self.whole.extend(made?.into_iter().map(|made| (made.file, made.place)));
+        let made = ramdisk::make(self.host, &self.tree, bootstrap, &facts, &work)?;
+        self.whole.extend(made.into_iter().map(|made| (made.file, made.place)));
         Ok(())
     }
 
