@@ -15,7 +15,8 @@
 
 use std::{fmt, fs, io::Cursor, path::Path};
 
-use minisign::{PublicKey, SecretKey, SecretKeyBox};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use minisign::{PublicKey, SecretKey};
 
 use super::MetadataError;
 
@@ -48,20 +49,23 @@ impl Key {
         let bad = |why: &str| MetadataError::BadKey { path: path.to_owned(), why: why.into() };
         let text = fs::read_to_string(path)
             .map_err(|source| MetadataError::ReadKey { path: path.to_owned(), source })?;
-        let boxed = || SecretKeyBox::from_string(&text).map_err(|_| bad(NO_KEY));
-        if let Ok(key) = SecretKey::from_unencrypted_box(boxed()?) {
-            return Ok(Self(key));
+        // Not by the library's own reader: that refuses a key without a password as minisign 0.11 writes it, without
+        // the sum that only the password needs.
+        let line = text.lines().nth(1).unwrap_or_default().trim();
+        let bytes = BASE64_STANDARD.decode(line).map_err(|_| bad(NO_KEY))?;
+        let mut key = SecretKey::from_bytes(&bytes).map_err(|_| bad(NO_KEY))?;
+        if key.is_encrypted() {
+            // The library would ask on the terminal where it is given none.
+            let password = password.ok_or_else(|| {
+                bad(&format!("it has a password; give that in the environment, as {PASSWORD}"))
+            })?;
+            key = SecretKey::from_box(text.into(), Some(password))
+                .map_err(|_| bad(&format!("{PASSWORD} is not its password")))?;
         }
-        // The library would ask for a password on the terminal where it is given none.
-        let Some(password) = password else {
-            return Err(bad(&format!(
-                "it is no key without a password; give its password in the environment, as {PASSWORD}, or make one by `minisign -G -W`"
-            )));
-        };
-        SecretKey::from_box(boxed()?, Some(password)).map(Self).map_err(|error| match error.kind() {
-            minisign::ErrorKind::Verify => bad(&format!("{PASSWORD} is not its password")),
-            _ => bad(NO_KEY),
-        })
+        // A damaged key shows by a signature that its own public key does not verify.
+        let public = PublicKey::from_secret_key(&key).map_err(|_| bad(NO_KEY))?;
+        minisign::sign(Some(&public), &key, Cursor::new(b""), None, None).map_err(|_| bad(NO_KEY))?;
+        Ok(Self(key))
     }
 
     /// The text of the file `<name>.minisig` for `bytes`.
@@ -114,6 +118,19 @@ mod tests {
         public.verify(b"os: {}\n", &signature, false).unwrap();
         assert!(public.verify(b"os: {} \n", &signature, false).is_err());
         assert_eq!(format!("{key:?}"), "Key(***)");
+    }
+
+    /// As minisign 0.11 wrote it by `-G -W`; it signs nothing.
+    const RECORDED: &str = "untrusted comment: minisign encrypted secret key\n\
+        RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAyDQ16dC/XaiK/TdtkGv4/HgcPKMZHbIR\
+        gR8FzqndKyDKTSxkEaKs7TNrh1hgu9RaQ9swTZrI24g9sigtzFItU6sfk/QWthd+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+
+    #[test]
+    fn the_keys_that_minisign_makes_are_read() {
+        let key = Key::load_with(file(RECORDED).path(), None).unwrap();
+        assert_eq!(key.public().unwrap(), "RWTINDXp0L9dqDNrh1hgu9RaQ9swTZrI24g9sigtzFItU6sfk/QWthd+");
+        let damaged = RECORDED.replace("HgcPKMZ", "HgcPKMY");
+        assert!(Key::load_with(file(&damaged).path(), None).is_err());
     }
 
     #[test]
