@@ -8,19 +8,20 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on may fall over")]
 #![allow(clippy::disallowed_methods, reason = "what is compared with are other programs")]
 
+mod measure;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::Command,
     thread,
-    time::{Duration, Instant},
 };
 
 use bareon_image::{Container, Options, Request, Silent, write};
 use flate2::{Compression, write::GzEncoder};
+use measure::Run;
 
 /// The size of the image in bytes.
 const SIZE: usize = 320 << 20;
@@ -59,7 +60,7 @@ fn compare() {
     let dir = env::var_os("DIRECTORY").map_or_else(env::temp_dir, PathBuf::from);
     let dir = tempfile::tempdir_in(dir).unwrap();
     let packed = dir.path().join("image.gz");
-    let image = image();
+    let image = measure::image(SIZE);
     let mut encoder = GzEncoder::new(fs::File::create(&packed).unwrap(), Compression::new(6));
     encoder.write_all(&image).unwrap();
     encoder.finish().unwrap();
@@ -96,34 +97,12 @@ fn compare() {
     println!("{:38} {:>8} {:>8} {:>9} {:>7}", "", "s", "cpu s", "MiB peak", "ratio");
     let mut first = None;
     for (name, line) in &cases {
-        let mut runs: Vec<_> = (0..RUNS).map(|_| measure(line, &target, &image)).collect();
+        let mut runs: Vec<_> = (0..RUNS).map(|_| measured(line, &target, &image)).collect();
         runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         let Run { seconds, cpu, peak } = runs[0];
         let ratio = seconds / *first.get_or_insert(seconds);
         println!("{name:38} {seconds:8.2} {cpu:8.2} {:9.1} {ratio:7.2}", peak / 1024.0);
     }
-}
-
-/// Something like a file system: files of this machine, with free space between them.
-fn image() -> Vec<u8> {
-    let mut image = Vec::with_capacity(SIZE);
-    let mut folders = vec![PathBuf::from("/usr"), PathBuf::from("/usr/bin")];
-    while let Some(folder) = folders.pop() {
-        let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
-        entries.sort_by_key(std::fs::DirEntry::path);
-        for entry in entries {
-            let kind = entry.file_type().unwrap();
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() && entry.metadata().unwrap().len() < 32 << 20 && image.len() < SIZE {
-                image.extend(fs::read(entry.path()).unwrap_or_default());
-                let free = image.len() / 2 % (32 << 10);
-                image.resize((image.len() + free).next_multiple_of(4096), 0);
-            }
-        }
-    }
-    image.resize(SIZE, 0);
-    image
 }
 
 /// A loop device, let go when dropped.
@@ -167,66 +146,13 @@ fn serve(file: &Path) -> String {
     uri
 }
 
-#[derive(Clone, Copy)]
-struct Run {
-    seconds: f64,
-    cpu: f64,
-    /// In KiB.
-    peak: f64,
-}
-
-fn measure(line: &str, target: &Path, image: &[u8]) -> Run {
+/// Writes it by a command, and looks at what was written.
+fn measured(line: &str, target: &Path, image: &[u8]) -> Run {
     fs::File::options().write(true).open(target).unwrap().write_all(&vec![0xaa; 4 << 20]).unwrap();
     nix::unistd::sync();
-    let before = cpu();
-    let begun = Instant::now();
-    let mut child = Command::new("bash")
-        .args(["-c", &format!("set -o pipefail; {line}")])
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    let peak = peak(&mut child);
-    let seconds = begun.elapsed().as_secs_f64();
-    let cpu = cpu() - before;
+    let run = measure::run(line);
     let mut written = vec![0; SIZE];
     fs::File::open(target).unwrap().read_exact(&mut written).unwrap();
     assert!(written == image, "`{line}` wrote something else");
-    Run { seconds, cpu, peak }
-}
-
-/// Waits for a child, and tells the most memory that its process group had, in KiB.
-fn peak(child: &mut Child) -> f64 {
-    let mut peak = 0;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "{status}");
-            return f64::from(peak);
-        }
-        peak = peak.max(resident(child.id()));
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// What the processes of a group hold of memory, each shared page by its share, in KiB.
-fn resident(group: u32) -> u32 {
-    let mut sum = 0;
-    for process in fs::read_dir("/proc").unwrap().flatten() {
-        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
-        if fields.and_then(|fields| fields.get(2)?.parse().ok()) == Some(group) {
-            let rollup = fs::read_to_string(process.path().join("smaps_rollup")).unwrap_or_default();
-            let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-            let pss = pss.and_then(|pss| pss.trim().trim_end_matches(" kB").parse::<u32>().ok());
-            sum += pss.unwrap_or(0);
-        }
-    }
-    sum
-}
-
-/// The processor seconds of all children that have ended.
-fn cpu() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: f64 = fields[13].parse::<f64>().unwrap() + fields[14].parse::<f64>().unwrap();
-    ticks / 100.0
+    run
 }
