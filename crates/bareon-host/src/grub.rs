@@ -84,6 +84,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_image_is_made_of_the_systems_own_modules() {
+        let new = CoreImage {
+            format: "i386-pc",
+            modules: Path::new("/usr/lib/grub/i386-pc"),
+            prefix: "/boot/grub",
+            config: Path::new("/boot/grub/i386-pc/load.cfg"),
+            image: Path::new("/boot/grub/i386-pc/core.img"),
+        };
+        let line = mkimage(Path::new("/t"), &new).arg("biosdisk").to_string();
+        assert!(line.starts_with("chroot /t /usr/bin/env -i "), "{line}");
+        assert!(
+            line.ends_with(
+                " grub-mkimage --format=i386-pc --directory /usr/lib/grub/i386-pc --prefix /boot/grub \
+                 --config /boot/grub/i386-pc/load.cfg --output /boot/grub/i386-pc/core.img biosdisk"
+            ),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn an_error_of_grub_legacy_is_found_in_what_it_prints() {
         let good = " Checking if \"/boot/grub/stage1\" exists... yes\n Running \"install /boot/grub/stage1 (hd0) (hd0)1+19 p \
                     (hd0,0)/boot/grub/stage2 /boot/grub/menu.lst\"... succeeded\nDone.\ngrub> quit\n";

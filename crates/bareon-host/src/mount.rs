@@ -187,6 +187,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_mounted_by_a_loop_device_that_goes_with_the_mount() {
+        let line = |fs_type| mount_file(Path::new("/w/raw"), Path::new("/w/m"), fs_type).to_string();
+        assert_eq!(line("btrfs"), "mount -t btrfs -o loop,noatime /w/raw /w/m");
+        assert_eq!(line("xfs"), "mount -t xfs -o loop,noatime,nouuid /w/raw /w/m");
+    }
+
+    #[test]
     fn a_device_that_is_nowhere_is_not_mounted() {
         assert_eq!(mounted_at("/dev/no-such-device").unwrap(), None);
     }

@@ -124,9 +124,14 @@ fn image(mount: &str, format: ImageFormat) -> TreeImage {
     }
 }
 
+/// Each test has other ids: the kernel does not take two btrfs of the same at once.
+fn look() -> Look {
+    Look::new(std::thread::current().name().unwrap_or_default(), EPOCH)
+}
+
 fn pack(tree: &Path, mount: &str, format: ImageFormat, raw: &Path) -> String {
     let others = ["/", "/boot", "/boot/efi", "/var/log"].map(PathBuf::from);
-    let look = Look::new("the input", EPOCH);
+    let look = look();
     pack::file_system(&System::default(), tree, &image(mount, format), &others, &look, raw)
         .expect("an image");
     sh(&format!("sha256sum < {}", raw.display()))
@@ -179,7 +184,7 @@ fn images_of_ext_and_archives_of_the_same_tree_have_the_same_bytes_at_any_time_o
         let (size, used) =
             fs::metadata(&raw).map(|meta| (meta.size(), meta.blocks() * 512)).expect("the image");
         // Its data, tables, and of ext3 a journal of zeros.
-        assert!(used < 11 << 20 && size < 16 << 20, "{format:?}: {used} of {size} bytes");
+        assert!(used < 11 << 20 && size < 32 << 20, "{format:?}: {used} of {size} bytes");
         fs::remove_file(other).expect("the image");
     }
     let tar = |tree: &Path| {
@@ -203,7 +208,7 @@ fn a_full_host_is_told_with_what_to_do() {
     let small = work.path().join("small");
     sh(&format!("mkdir {0}; mount -t tmpfs -o size=3m small {0}", small.display()));
     let _small = crate::disk::Unmount(small.clone());
-    let look = Look::new("the input", EPOCH);
+    let look = look();
     for format in ImageFormat::ALL {
         let raw = small.join("raw");
         let packed = pack::file_system(

@@ -10,7 +10,7 @@ use std::{fs::OpenOptions, os::unix::fs::FileExt, path::Path};
 
 use bareon_host::{Runner, btrfs, mkfs, mkfs::FsType};
 
-use super::{Era, FILE_SYSTEM, Look, PackError, ext, mounted};
+use super::{Era, FILE_SYSTEM, Look, PackError, Source, ext, mounted};
 
 /// The least that the kernel makes one smaller to.
 const LEAST: u64 = 256 << 20;
@@ -18,10 +18,17 @@ const LEAST: u64 = 256 << 20;
 const SUPERBLOCK: u64 = 0x1_0000;
 const TOTAL_BYTES: u64 = 0x70;
 
-/// Makes `raw`, an empty file, the file system with all of `folder`.
-pub fn make(host: &dyn Runner, folder: &Path, era: Era, look: &Look, raw: &Path) -> Result<(), PackError> {
+/// Makes `raw`, an empty file, the file system with all of a folder.
+pub fn make(
+    host: &dyn Runner,
+    source: &Source<'_>,
+    era: Era,
+    look: &Look,
+    raw: &Path,
+) -> Result<(), PackError> {
+    let folder = source.folder;
     let content = ext::Content::of(folder, true)?;
-    let size = size(&content);
+    let size = size(&content, source.free);
     let file = OpenOptions::new().read(true).write(true).open(raw);
     let failed = |error| PackError::file("making", raw, error);
     let file = file.map_err(failed)?;
@@ -36,10 +43,17 @@ pub fn make(host: &dyn Runner, folder: &Path, era: Era, look: &Look, raw: &Path)
         options.extend(["--shrink".into(), "--rootdir".into(), folder.to_string_lossy().into_owned()]);
     }
     let options: Vec<_> = options.iter().map(String::as_str).collect();
-    host.run(&mkfs::mkfs(FsType::Btrfs, &raw.to_string_lossy(), "", &options))
-        .map_err(PackError::making(raw))?;
+    let made = host.run(&mkfs::mkfs(FsType::Btrfs, &raw.to_string_lossy(), "", &options));
+    made.map_err(|error| match error.outputs() {
+        Some((_, stderr)) if stderr.contains("non-unique UUID") => {
+            PackError::SameUuid { path: raw.into(), uuid: look.uuid(FILE_SYSTEM) }
+        }
+        _ => PackError::making(raw)(error),
+    })?;
     if by_kernel {
-        mounted::fill(host, FsType::Btrfs, folder, look, raw, &|dir| shrink(host, dir, raw, size))?;
+        mounted::fill(host, FsType::Btrfs, folder, look, raw, &|dir| {
+            shrink(host, dir, raw, size, source.free)
+        })?;
         let mut total = [0; 8];
         file.read_exact_at(&mut total, SUPERBLOCK + TOTAL_BYTES).map_err(failed)?;
         file.set_len(u64::from_le_bytes(total)).map_err(failed)?;
@@ -48,18 +62,18 @@ pub fn make(host: &dyn Runner, folder: &Path, era: Era, look: &Look, raw: &Path)
 }
 
 /// Room for data, for two copies of metadata, and for the chunks that btrfs takes at once.
-fn size(content: &ext::Content) -> u64 {
+fn size(content: &ext::Content, free: u64) -> u64 {
     let data = content.blocks * 4096 * 21 / 20;
-    (data + content.inodes * 4096 + (192 << 20)).next_multiple_of(1 << 20).max(LEAST)
+    (data + content.inodes * 4096 + free + (192 << 20)).next_multiple_of(1 << 20).max(LEAST)
 }
 
-/// Makes the file system of `size` bytes that is mounted at `dir` as small as it says it can be, and frees what it does
-/// not use in `raw`.
-fn shrink(host: &dyn Runner, dir: &Path, raw: &Path, size: u64) -> Result<(), PackError> {
+/// Makes the file system of `size` bytes that is mounted at `dir` as small as it says it can be, but for `free` bytes,
+/// and gives back what it does not use of `raw`.
+fn shrink(host: &dyn Runner, dir: &Path, raw: &Path, size: u64, free: u64) -> Result<(), PackError> {
     let run = |cmd| host.run(&cmd).map_err(PackError::making(raw));
     run(btrfs::sync(dir))?;
     let least = run(btrfs::min_dev_size(dir))?.stdout;
-    let least = btrfs::parse_min_dev_size(&least).unwrap_or(size).max(LEAST);
+    let least = btrfs::parse_min_dev_size(&least).map_or(size, |least| (least + free).max(LEAST));
     if least < size {
         run(btrfs::resize(dir, least))?;
     }

@@ -9,9 +9,9 @@ use std::{fs, path::Path};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Era {
     /// Before Debian 9 and Ubuntu 18.04: e2fsprogs before 1.43 knows neither sums of metadata nor more than 32 bits,
-    /// GRUB 2.02's betas no XFS of version 5, and kernels before 4.5 no free space tree of btrfs.
+    /// kernels before 4.5 know neither shared blocks in XFS nor the free space tree of btrfs.
     Old,
-    /// Before Debian 11 and Ubuntu 22.04: kernels before 5.10 know no late times in XFS.
+    /// Before Debian 11 and Ubuntu 22.04: kernels before 5.10 know no late times in XFS, GRUB 2.02 no sparse inodes.
     Middle,
     /// Later ones, and those of which nothing is known.
     New,

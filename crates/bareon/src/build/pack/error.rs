@@ -53,6 +53,17 @@ pub enum PackError {
         /// The file system.
         format: &'static str,
     },
+    /// Neither mkfs.btrfs nor the kernel takes two file systems with the same UUID.
+    #[error(
+        "{} is to be a btrfs with the UUID {uuid}, and the build host has one: an image of the same input that is mounted, built at this time, or what it runs from; unmount that, or build on another host",
+        .path.display()
+    )]
+    SameUuid {
+        /// The file.
+        path: PathBuf,
+        /// The UUID.
+        uuid: String,
+    },
     /// A path of the input leads through a link.
     #[error("{} of the tree is not a folder, so nothing can be mounted there: choose another mount point", .0.display())]
     NoFolder(PathBuf),

@@ -3,8 +3,8 @@
 //! | what | by | same tree, same bytes |
 //! |---|---|---|
 //! | ext2, ext3, ext4 | `mke2fs -d`: no mount, no root | yes; times are set by us, in the file |
-//! | xfs | the kernel, on a loop device | no: it gives inodes random numbers |
-//! | btrfs | the kernel, on a loop device; `mkfs.btrfs --rootdir` without root | no: devices and trees get random ids |
+//! | xfs | the kernel, on a loop device | no: it lays files where it likes |
+//! | btrfs | the kernel, on a loop device; `mkfs.btrfs --rootdir` without root | no: the same, and ids are random |
 //! | tar | GNU tar | yes |
 //! | disk | sfdisk and GRUB on a plain file | yes, where its file system is ext |
 //!
@@ -43,7 +43,9 @@ use crate::objects::build::{ImageFormat, TreeImage};
 /// Makes the file `raw`, a file system that holds the tree's folder `image.mount` and no more.
 ///
 /// `others` are the mount points of the other images: those below stay as empty folders. The file is sparse, and as
-/// small as its content allows with about one and a half percent left free: it is grown where it is installed.
+/// small as its content allows with 16 MiB left free: it is grown where it is installed.
+///
+/// One call at a time for one tree, as the tree is changed for a while.
 ///
 /// # Errors
 /// When the file system needs root and there is none, and what [`PackError`] says.
@@ -62,12 +64,27 @@ pub fn file_system(
     }
     let folder = place::within(tree, &image.mount)?;
     let look = look.of(&image.mount.to_string_lossy());
-    let made = fill(host, &Source { tree, folder: &folder }, image.format, &look, raw);
+    let source = Source { tree, folder: &folder, free: FREE };
+    let made = fill(host, &source, image.format, &look, raw);
     first(made, edit.close())
 }
 
+/// What an image of a file system has free, in bytes: enough for a boot before it is grown.
+const FREE: u64 = 16 << 20;
+
 /// What the UUID of a file system is made for.
 const FILE_SYSTEM: &str = "file system";
+
+/// Whether this process may make images of `format`: to be asked before a build begins.
+///
+/// # Errors
+/// When it needs root and there is none.
+pub fn may_make(format: ImageFormat) -> Result<(), PackError> {
+    if format == ImageFormat::Xfs && !mounted::possible() {
+        return Err(PackError::NeedsRoot { format: format.name() });
+    }
+    Ok(())
+}
 
 /// What a file system is filled with.
 struct Source<'t> {
@@ -75,6 +92,8 @@ struct Source<'t> {
     tree: &'t Path,
     /// The folder of it that goes into the file system.
     folder: &'t Path,
+    /// What is left free for users, in bytes.
+    free: u64,
 }
 
 /// Makes the file `raw` anew with a file system that holds all of a folder.
@@ -89,10 +108,10 @@ fn fill(
     new_file(raw)?;
     match format {
         ImageFormat::Ext2 | ImageFormat::Ext3 | ImageFormat::Ext4 => {
-            ext::make(host, source.folder, format, era, look, raw)
+            ext::make(host, source, format, era, look, raw)
         }
-        ImageFormat::Xfs => xfs::make(host, source.folder, era, look, raw),
-        ImageFormat::Btrfs => btrfs::make(host, source.folder, era, look, raw),
+        ImageFormat::Xfs => xfs::make(host, source, era, look, raw),
+        ImageFormat::Btrfs => btrfs::make(host, source, era, look, raw),
     }
 }
 

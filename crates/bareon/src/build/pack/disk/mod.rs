@@ -39,6 +39,8 @@ const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;
 /// The type of a partition with a file system of Linux.
 const LINUX_GUID: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
+/// What the root has free: nobody may grow it before it is used.
+const FREE: u64 = 256 << 20;
 /// Where partitions begin, and how large they are, in bytes.
 const BIOS_BOOT: (u64, u64) = (MIB, MIB);
 const ESP: (u64, u64) = (2 * MIB, 64 * MIB);
@@ -80,7 +82,7 @@ fn make(
         params: &image.kernel_params,
     };
     let loaders = grub::install(host, tree, &system, edit)?;
-    fill(host, &Source { tree, folder: tree }, image.format, &root_look, &root)?;
+    fill(host, &Source { tree, folder: tree, free: FREE }, image.format, &root_look, &root)?;
 
     let length = fs::metadata(&root).map_err(|error| PackError::file("reading", &root, error))?.len();
     let end = ROOT + length.next_multiple_of(MIB);

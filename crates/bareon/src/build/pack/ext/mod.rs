@@ -17,20 +17,21 @@ use tempfile::NamedTempFile;
 
 pub use size::Content;
 
-use super::{Era, FILE_SYSTEM, Look, PackError};
+use super::{Era, FILE_SYSTEM, Look, PackError, Source};
 use crate::objects::build::ImageFormat;
 
-/// Makes `raw`, an empty file, the file system with all of `folder`.
+/// Makes `raw`, an empty file, the file system with all of a folder.
 pub fn make(
     host: &dyn Runner,
-    folder: &Path,
+    source: &Source<'_>,
     format: ImageFormat,
     era: Era,
     look: &Look,
     raw: &Path,
 ) -> Result<(), PackError> {
+    let folder = source.folder;
     let content = Content::of(folder, format == ImageFormat::Ext4)?;
-    let size = size::Size::of(&content, format);
+    let size = size::Size::of(&content, format, source.free);
     let new = mke2fs::New {
         folder,
         file: raw,

@@ -177,8 +177,9 @@ pub struct Size {
 }
 
 impl Size {
-    /// The size for `content`, and a 64th and 4 MiB more: what is free makes the file system usable before it is grown.
-    pub fn of(content: &Content, format: ImageFormat) -> Self {
+    /// The size for `content` and `free` bytes. A 20th goes to root's reserve (a 100th) and the kernel's (a 50th), and
+    /// to maps that are larger than computed.
+    pub fn of(content: &Content, format: ImageFormat, free: u64) -> Self {
         let journal_mib = match (content.blocks * BLOCK) >> 20 {
             _ if format == ImageFormat::Ext2 => 0,
             0..64 => 4,
@@ -187,7 +188,8 @@ impl Size {
             _ => 64,
         };
         let files = content.inodes + OWN_INODES;
-        let wanted = content.blocks + content.blocks / 64 + 1024 + (journal_mib << 20) / BLOCK;
+        let used = content.blocks + free / BLOCK + (journal_mib << 20) / BLOCK;
+        let wanted = used + used / 20;
         let mut blocks = wanted;
         loop {
             let inodes = (blocks / BLOCKS_PER_INODE).max(files + files / 16);
@@ -279,7 +281,7 @@ mod tests {
             for blocks in [0, 1, 1000, 30_000, 32_768, 130_000, 262_000, 5_000_000] {
                 for inodes in [1, 20_000, 3_000_000] {
                     let content = Content { blocks, inodes };
-                    let size = Size::of(&content, format);
+                    let size = Size::of(&content, format, 16 << 20);
                     assert!(size.inodes > inodes && size.blocks > blocks, "{content:?} {size:?}");
                     let free = size.blocks - overhead(size.blocks, size.inodes) - size.journal_mib * 256;
                     assert!(free >= blocks, "{content:?} {size:?}");
