@@ -86,7 +86,7 @@ fn line(path: &Path, name: &str) -> String {
     attributes.sort();
     let attributes: Vec<_> = attributes
         .iter()
-        .map(|name| format!("{name:?}={:?}", xattr::get(path, name).expect("an attribute")))
+        .map(|name| format!("{}={:?}", name.display(), xattr::get(path, name).expect("an attribute")))
         .collect();
     let content = match meta.file_type() {
         kind if kind.is_file() => format!("{:x}", hash_of(path)),
