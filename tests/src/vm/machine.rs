@@ -22,8 +22,9 @@ use super::{
 const POLL: Duration = Duration::from_millis(100);
 /// Kernel parameters for an emulated machine. Without address space randomisation the start of a program costs a third.
 /// Where this machine is busy the frequency of the TSC is measured wrong now and then, and a clock that relies on it runs
-/// ten times too fast: time limits pass early, and the watchdog sees processors that hang.
-pub const FAST: &str = "norandmaps clocksource=hpet nosoftlockup";
+/// ten times too fast: time limits pass early, and the watchdog sees processors that hang. A kernel that panics ends the
+/// machine, which would hang otherwise.
+pub const FAST: &str = "norandmaps clocksource=hpet nosoftlockup panic=-1";
 /// The MAC address of every machine's one network interface.
 pub const MAC: &str = "52:54:00:12:34:56";
 
@@ -100,7 +101,7 @@ impl Machine {
         let mut qemu = self.qemu(console);
         qemu.arg("-kernel").arg(&assets.kernel).arg("-initrd").arg(&assets.initrd);
         let assembly = if self.assembles { "" } else { " noassembly" };
-        qemu.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 {FAST}{assembly} job={job}"));
+        qemu.arg("-append").arg(format!("console=ttyS0 quiet {FAST}{assembly} job={job}"));
         qemu.args(["-netdev", "user,id=net0"]);
         Running::start(qemu, console)
     }

@@ -19,8 +19,8 @@ fn nodes() -> impl Iterator<Item = String> {
     ('a'..='z').take(DISKS).map(|letter| format!("/dev/vd{letter}"))
 }
 
-/// A root on two disks' mirror, a mirror of each further pair, and a group over all of these, `shift`ed so that no two
-/// of these layouts have an array of the same members at the same place.
+/// A root on two disks' mirror, a mirror of each further pair, and a group over all of these, `shift`ed so that two of
+/// these layouts have no array of the same members at the same place.
 fn scheme(shift: usize) -> Scheme {
     let mut scheme = Scheme::default();
     let space = 8 + 4 * shift as u64;
@@ -52,7 +52,7 @@ fn udev_never_gets_in_the_way_of_24_disks() {
         ok(case.machine.add_disk(Bus::Virtio, &format!("DISK{number}"), 64));
     }
     let image = [("/", case.images.url("/none.img.gz"))];
-    let schemes = [scheme(0), scheme(1), scheme(2)];
+    let schemes = [scheme(0), scheme(1)];
     let documents: Vec<_> = schemes
         .iter()
         .enumerate()
@@ -67,20 +67,20 @@ fn udev_never_gets_in_the_way_of_24_disks() {
             udevadm settle --timeout=120
         done) &\n",
     );
-    for (run, number) in [0, 1, 2].into_iter().enumerate() {
+    for run in 0..schemes.len() {
         ok(writeln!(
             script,
-            "bareon-provision --data-driver nailgun_simple --input-data-file /tmp/{number}.json --debug \
-             --http-max-retries 1 --log-file /out/{run}.log --report /out/{run}.json partition || exit {run}0
+            "bareon-provision --data-driver nailgun_simple --input-data-file /tmp/{run}.json --debug \
+             --http-max-retries 1 --log-file /out/{run}.log --report /out/{run}.json partition || exit 1{run}
              read_back {run}.found"
         ));
     }
     script += "touch /tmp/enough; wait; nothing_left";
     let outcome = case.run_with("crowd", &documents, &script);
     assert_eq!(outcome.status, 0, "{outcome}");
-    for (run, number) in [0, 1, 2].into_iter().enumerate() {
+    for (run, scheme) in schemes.iter().enumerate() {
         let found = ok(Found::read(&outcome.dir.join(format!("{run}.found"))));
-        let differences = found.differences(&schemes[number].value(), &["/"]);
+        let differences = found.differences(&scheme.value(), &["/"]);
         assert_eq!(differences, Vec::<String>::new(), "run {run}: {outcome}");
     }
 }

@@ -23,23 +23,29 @@ fn machine(firmware: Firmware, bus: Bus, disks: usize, size_mib: u64) -> Case {
     case
 }
 
-/// A document for `scheme` that fetches the images for its mount points; it boots to a login.
-fn booted(case: &Case, scheme: &Scheme) -> Value {
+/// A document for `scheme` that fetches the images for its mount points, for a machine that is to be
+/// [checked](Case::check).
+fn checked(case: &Case, scheme: &Scheme) -> Value {
     let boot =
         scheme.value()["fss"].as_array().is_some_and(|fss| fss.iter().any(|fs| fs["mount"] == "/boot"));
-    document::simple(scheme, &case.images(boot), &case.key.public)
-}
-
-/// The same for a machine that is to be [checked](Case::check).
-fn checked(case: &Case, scheme: &Scheme) -> Value {
-    with_kernel_parameter(booted(case, scheme), CHECK)
+    with_kernel_parameter(document::simple(scheme, &case.images(boot), &case.key.public), CHECK)
 }
 
 /// Provisions the machine and compares what lies on its disks with `scheme`.
-fn provision(case: &Case, document: &Value, scheme: &Value, command: &str) -> Outcome {
+fn provision(case: &Case, document: &Value, scheme: &Value) {
+    as_planned(&provisioned(case, document, SIMPLE), scheme);
+}
+
+/// Provisions the machine with `command`, and reads its disks back.
+fn provisioned(case: &Case, document: &Value, command: &str) -> Outcome {
     let script = format!("{command} || exit 1; nothing_left || exit 2; read_back found");
     let outcome = case.run("provision", document, &script);
     assert_eq!(outcome.status, 0, "{outcome}");
+    outcome
+}
+
+/// Compares what was read back with `scheme`.
+fn as_planned(outcome: &Outcome, scheme: &Value) {
     let found = ok(Found::read(&outcome.dir.join("found")));
     let mut scheme = scheme.clone();
     // These two file systems are the images'.
@@ -47,7 +53,6 @@ fn provision(case: &Case, document: &Value, scheme: &Value, command: &str) -> Ou
         fss.retain(|fs| fs["mount"] != "/" && fs["mount"] != "/boot");
     }
     assert_eq!(found.differences(&scheme, &[]), Vec::<String>::new(), "{outcome}");
-    outcome
 }
 
 /// Fails unless these are `mirrors` of two devices each, all there. The bystander's array has a number of its own.
@@ -82,7 +87,7 @@ fn mirrors_boot_without_either(firmware: Firmware) {
     case.add_bystander();
     let scheme = mirrors(["/dev/vda", "/dev/vdb"]);
     let document = checked(&case, &scheme);
-    provision(&case, &document, &scheme.value(), SIMPLE);
+    provision(&case, &document, &scheme.value());
     let facts = case.check("both");
     whole(&facts, 3);
     let same = |facts: &Facts| {
@@ -126,10 +131,9 @@ fn nailgun_root_in_a_group_over_two_nvme_disks_and_a_mirror() {
     ];
     let document =
         with_kernel_parameter(document::document(&layout, &case.images(true), &case.key.public), CHECK);
-    let outcome = case.run("plan", &document, "provision plan --json >/out/plan.json");
-    assert_eq!(outcome.status, 0, "{outcome}");
+    let outcome = provisioned(&case, &document, "provision plan --json >/out/plan.json && provision");
     let plan: Value = ok(serde_json::from_str(&outcome.file("plan.json")));
-    provision(&case, &document, &plan["partition_scheme"], "provision");
+    as_planned(&outcome, &plan["partition_scheme"]);
     let facts = case.check("boot");
     facts.has("root", "/dev/mapper/os-root ext4");
     facts.mounted("/srv/mirror", "xfs", "mirror");
@@ -159,7 +163,7 @@ fn scsi_root_on_raid_10_and_data_on_raid_5_with_a_spare() {
     scheme.fs(&root, "/", "ext4", "");
     scheme.fs(&data, "/srv/data", "ext4", "data");
     let document = checked(&case, &scheme);
-    provision(&case, &document, &scheme.value(), SIMPLE);
+    provision(&case, &document, &scheme.value());
     let same = |facts: &Facts| {
         facts.has("root", "/dev/md0 ext4");
         facts.mounted("/srv/data", "ext4", "data");
@@ -192,7 +196,7 @@ fn bios_master_boot_record_with_five_partitions() {
     scheme.fs(&disk[4], "swap", "swap", "swapspace");
     scheme.fs(&disk[5], "/srv/data", "ext4", "data");
     let document = checked(&case, &scheme);
-    provision(&case, &document, &scheme.value(), SIMPLE);
+    provision(&case, &document, &scheme.value());
     let facts = case.check("boot");
     facts.has("root", "/dev/vda5 ext4");
     facts.mounted("/boot", "ext2", "");
