@@ -22,9 +22,9 @@ use super::{
 const POLL: Duration = Duration::from_millis(100);
 /// Kernel parameters for an emulated machine. Without address space randomisation the start of a program costs a third.
 /// Where this machine is busy the frequency of the TSC is measured wrong now and then, and a clock that relies on it runs
-/// ten times too fast: time limits pass early, and the watchdog sees processors that hang. A kernel that panics ends the
-/// machine, which would hang otherwise.
-pub const FAST: &str = "norandmaps clocksource=hpet nosoftlockup panic=-1";
+/// ten times too fast: time limits pass early, and the watchdog sees processors that hang; or the timer looks dead while
+/// the kernel starts, which then panics. A panic ends the machine, which would hang otherwise.
+pub const FAST: &str = "norandmaps clocksource=hpet nosoftlockup no_timer_check panic=-1";
 /// The MAC address of every machine's one network interface.
 pub const MAC: &str = "52:54:00:12:34:56";
 
