@@ -1,6 +1,6 @@
 //! What a virtual machine is made of: ramdisk, image, program, templates. Made once, kept between runs.
 //!
-//! The two scripts `tests/vm/make-ramdisk` and `tests/vm/make-image` make the large parts and know when they are stale.
+//! The script `tests/vm/make` has `bareon-build-image` make the large parts, and knows when they are stale.
 
 use std::{
     env, fs,
@@ -32,9 +32,9 @@ pub const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 pub struct Assets {
     /// The ramdisk's kernel.
     pub kernel: PathBuf,
-    /// The ramdisk's initramfs.
-    pub initrd: PathBuf,
-    /// The folder with `root.img.gz`, `boot.img.gz` and `root.yaml`.
+    /// The folder with the ramdisk: `vmlinuz`, `initrd.img`, `root.squashfs`, and `whole.img`, both in one.
+    pub ramdisk: PathBuf,
+    /// The folder with `root.img.gz` and `root.yaml`, and with `boot.img.gz`, too, in `split`.
     pub image: PathBuf,
     /// The release build of `bareon-provision`.
     pub program: PathBuf,
@@ -62,7 +62,7 @@ pub fn lacking() -> Option<String> {
 
 /// Everything, made or built where it is not there yet; the first caller waits for it, the others for the first.
 ///
-/// The program is built anew by cargo where its sources changed; `BAREON_PROVISION` names one to use as it is.
+/// The programs are built anew by cargo where their sources changed; `BAREON_PROVISION` names one to use as it is.
 ///
 /// # Errors
 /// When something cannot be made; the same error for every caller.
@@ -76,25 +76,23 @@ fn make() -> Result<Assets> {
         return Err(reason.into());
     }
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the tests lie in no workspace")?;
-    let ramdisk = script(top, "make-ramdisk")?;
-    let image = script(top, "make-image")?;
+    let program = program(top)?;
+    let ramdisk = made(top, "ramdisk", &program)?;
+    let image = made(top, "image", &program)?;
     let templates =
         process::command("tar").arg("-C").arg(top).args(["-cf", "-", "cloud-init-templates"]).output()?;
     if !templates.status.success() {
         return Err("cannot read cloud-init-templates".into());
     }
-    Ok(Assets {
-        kernel: ramdisk.join("vmlinuz"),
-        initrd: ramdisk.join("initrd.img"),
-        image,
-        program: program(top)?,
-        templates: templates.stdout,
-    })
+    Ok(Assets { kernel: ramdisk.join("vmlinuz"), ramdisk, image, program, templates: templates.stdout })
 }
 
-fn script(top: &Path, name: &str) -> Result<PathBuf> {
-    let path = top.join("tests/vm").join(name);
-    let printed = process::output(&mut process::command(&path.to_string_lossy()))?;
+/// The folder with `what`; the builder is the one beside `program`, unless `BAREON_BUILD_IMAGE` names another.
+fn made(top: &Path, what: &str, program: &Path) -> Result<PathBuf> {
+    let builder = env::var_os("BAREON_BUILD_IMAGE")
+        .map_or_else(|| program.with_file_name("bareon-build-image"), PathBuf::from);
+    let mut make = process::command(&top.join("tests/vm/make").to_string_lossy());
+    let printed = process::output(make.arg(what).env("BAREON_BUILD_IMAGE", builder))?;
     Ok(PathBuf::from(printed.trim()))
 }
 
@@ -104,7 +102,7 @@ fn program(top: &Path) -> Result<PathBuf> {
     }
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let build =
-        ["build", "--release", "--quiet", "--package", "bareon-provision", "--bin", "bareon-provision"];
+        ["build", "--release", "--quiet", "--package", "bareon-provision", "--package", "bareon-build-image"];
     process::output(process::command(&cargo).args(build).current_dir(top))?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| top.join("target"), |dir| top.join(dir));
     Ok(target.join("release/bareon-provision"))

@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server for jobs and images, which can be told to fail as real ones do.
 //!
-//! It answers GET and HEAD with `Range`, `If-Range` and a strong `ETag`, and keeps what is PUT. One thread for each
-//! connection, one request for each connection: enough for one machine, and simple enough to trust.
+//! It answers GET and HEAD with `Range`, `If-Range` and a strong `ETag`, and keeps what comes by PUT or POST. One thread for
+//! each connection, one request for each connection: enough for one machine, and simple enough to trust.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +45,7 @@ pub enum Fault {
 /// A request as it came in.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// GET, HEAD or PUT.
+    /// GET, HEAD, PUT or POST.
     pub method: String,
     /// The path, with its leading slash.
     pub path: String,
@@ -129,7 +129,7 @@ impl Server {
         state.fault = Some(fault);
     }
 
-    /// Takes what was PUT at `path`.
+    /// Takes what came by PUT or POST at `path`.
     pub fn uploaded(&self, path: &str) -> Option<Vec<u8>> {
         lock(&self.state).uploads.remove(path)
     }
@@ -195,7 +195,7 @@ fn answer(stream: &TcpStream, state: &Shared) -> io::Result<()> {
     let headers = headers(&mut reader)?;
     let range = headers.get("range").cloned();
     lock(state).requests.push(Request { method: method.clone(), path: path.clone(), range });
-    if method == "PUT" {
+    if method == "PUT" || method == "POST" {
         if headers.contains_key("expect") {
             (&*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }

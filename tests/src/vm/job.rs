@@ -121,21 +121,33 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Serves the image that the assets hold below `/image/` of a server. Of the root image only the MD5 is told, as in the
-/// original's metadata: an emulated processor takes many seconds for each further sum.
+/// Serves the image that the assets hold below `/image/` of a server, and below `/split/` the one with a `/boot` of its own.
+/// Of the root image only the MD5 is told, as in the original's metadata: an emulated processor takes many seconds for each
+/// further sum.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn serve_image(server: &Server) -> Result<()> {
     let image = &assets::assets()?.image;
-    for name in ["root.img.gz", "boot.img.gz"] {
-        server.file(&format!("/image/{name}"), image.join(name));
+    for (url, dir) in [("/image", image.clone()), ("/split", image.join("split"))] {
+        server.file(&format!("{url}/root.img.gz"), dir.join("root.img.gz"));
+        server.bytes(&format!("{url}/root.yaml"), md5_of_root(&fs::read_to_string(dir.join("root.yaml"))?));
     }
-    let metadata = fs::read_to_string(image.join("root.yaml"))?;
-    let (root, boot) = metadata.split_once("- container_name: boot").ok_or("root.yaml lacks boot.img.gz")?;
-    let root: Vec<_> = root.lines().filter(|line| !line.contains("sha256:")).collect();
-    server.bytes("/image/root.yaml", format!("{}\n- container_name: boot{boot}", root.join("\n")));
+    server.file("/split/boot.img.gz", image.join("split/boot.img.gz"));
     Ok(())
+}
+
+/// The metadata without the SHA-256 of the root image.
+fn md5_of_root(metadata: &str) -> String {
+    let mut of_root = false;
+    let told = |line: &&str| {
+        if line.contains("container_name:") {
+            of_root = line.contains("root.img.gz");
+        }
+        !(of_root && line.contains("_sha256:"))
+    };
+    let lines: Vec<_> = metadata.lines().filter(told).collect();
+    lines.join("\n") + "\n"
 }
 
 /// Runs `script` in the ramdisk of `machine`, with `document` as the input document. `name` names what is kept in the

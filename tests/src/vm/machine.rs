@@ -28,6 +28,9 @@ pub const FAST: &str = "norandmaps clocksource=hpet nosoftlockup no_timer_check 
 /// The MAC address of every machine's one network interface.
 pub const MAC: &str = "52:54:00:12:34:56";
 
+/// The serial number that its firmware tells when it is started from the network.
+pub const SERIAL: &str = "VM-0042";
+
 /// How the machine finds its boot loader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firmware {
@@ -99,10 +102,23 @@ impl Machine {
     pub fn start_ramdisk(&self, job: &str, console: &Path) -> Result<Running> {
         let assets = assets::assets()?;
         let mut qemu = self.qemu(console);
-        qemu.arg("-kernel").arg(&assets.kernel).arg("-initrd").arg(&assets.initrd);
+        qemu.arg("-kernel").arg(&assets.kernel).arg("-initrd").arg(assets.ramdisk.join("whole.img"));
         let assembly = if self.assembles { "" } else { " noassembly" };
-        qemu.arg("-append").arg(format!("console=ttyS0 quiet {FAST}{assembly} job={job}"));
+        qemu.arg("-append").arg(format!(
+            "console=ttyS0 quiet rootfstype=ramfs init=/sbin/ramdisk-main {FAST}{assembly} job={job}"
+        ));
         qemu.args(["-netdev", "user,id=net0"]);
+        Running::start(qemu, console)
+    }
+
+    /// Starts the machine from the network: its firmware has iPXE fetch and run the script at `script`.
+    ///
+    /// # Errors
+    /// When QEMU cannot be started.
+    pub fn start_from_network(&self, script: &str, console: &Path) -> Result<Running> {
+        let mut qemu = self.qemu(console);
+        qemu.args(["-set", "device.nic.bootindex=0", "-smbios"]).arg(format!("type=1,serial={SERIAL}"));
+        qemu.arg("-netdev").arg(format!("user,id=net0,bootfile={script}"));
         Running::start(qemu, console)
     }
 
@@ -136,7 +152,7 @@ impl Machine {
         // Without a video BIOS the GRUB of a BIOS machine waits for ever.
         qemu.args(["-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
-        qemu.arg("-device").arg(format!("virtio-net-pci,netdev=net0,mac={MAC}"));
+        qemu.arg("-device").arg(format!("virtio-net-pci,id=nic,netdev=net0,mac={MAC}"));
         if self.firmware == Firmware::Uefi {
             let flash =
                 |file: &Path, mode: &str| format!("if=pflash,format=raw,file={}{mode}", file.display());

@@ -94,11 +94,14 @@ impl Case {
         document::document(&layout, &[("/", self.images.url("/image/root.img.gz"))], &self.key.public)
     }
 
-    /// The images that a document fetches: the root image, and the one for `/boot` where it is asked for.
+    /// The images that a document fetches: the root image with all in it, or that and one for `/boot` where it is asked for.
     pub fn images(&self, boot: bool) -> Vec<(&'static str, String)> {
-        let mut images = vec![("/", self.images.url("/image/root.img.gz"))];
-        images.extend(boot.then(|| ("/boot", self.images.url("/image/boot.img.gz"))));
-        images
+        if boot {
+            let url = |name: &str| self.images.url(&format!("/split/{name}.img.gz"));
+            vec![("/", url("root")), ("/boot", url("boot"))]
+        } else {
+            vec![("/", self.images.url("/image/root.img.gz"))]
+        }
     }
 
     /// Runs a job in the ramdisk.

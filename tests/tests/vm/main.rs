@@ -14,5 +14,6 @@ mod found;
 mod keep;
 mod leftovers;
 mod native;
+mod network;
 mod refusals;
 mod storage;
