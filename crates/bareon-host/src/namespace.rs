@@ -23,7 +23,7 @@ use nix::{
 use crate::orphan;
 
 /// Set in the environment of the program that runs within: `user` in the user namespace alone, `all` in all of them.
-const MARK: &str = "BAREON_NAMESPACES";
+const MARK: &str = "_BAREON_NAMESPACES";
 
 /// Where this process stands.
 #[derive(Debug)]

@@ -260,10 +260,13 @@ fn write(path: &Path, text: &str) -> Result<(), BootstrapError> {
     written.map_err(|source| BootstrapError::File { path: path.into(), source })
 }
 
-/// The lines that say why a bootstrapper failed: `E:` of either, else the last of all.
+/// How lines begin that say why a bootstrapper failed.
+const TELLING: [&str; 3] = ["E:", "Err:", "W: GPG error"];
+
+/// The lines that say why a bootstrapper failed, else the last of all.
 fn said(stdout: &str, stderr: &str) -> Vec<String> {
     let all: Vec<_> = stdout.lines().chain(stderr.lines()).map(str::trim).collect();
-    let errors = all.iter().filter(|line| line.starts_with("E:") || line.starts_with("Err:"));
+    let errors = all.iter().filter(|line| TELLING.iter().any(|start| line.starts_with(start)));
     let errors: Vec<_> = errors.map(|line| (*line).to_owned()).collect();
     if errors.is_empty() { last(&all.join("\n")) } else { errors }
 }
