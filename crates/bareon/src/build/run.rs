@@ -189,11 +189,10 @@ impl<'a> Build<'a> {
         input_sha256: &'a str,
     ) -> Self {
         let scheme = &plan.scheme;
-        // Neither keys nor passwords: those do not show in its debug form.
-        let seed = digest::sha256(format!(
-            "{:?}",
-            (&scheme.codename, &scheme.repos, &scheme.packages, &scheme.images)
-        ));
+        // Neither secrets nor the places of this machine: both differ where what is built does not.
+        let images = scheme.images.iter().map(|image| (&image.mount, &image.uri, image.format));
+        let seed = (&scheme.codename, &scheme.repos, &scheme.packages, images.collect::<Vec<_>>());
+        let seed = digest::sha256(format!("{seed:?}"));
         Self {
             plan,
             options,
@@ -342,7 +341,7 @@ impl<'a> Build<'a> {
             tree: &self.tree,
             images: &self.built,
             releases: &releases,
-            tools: &self.tools(),
+            tools: &tools(),
             input_sha256: self.input_sha256,
             epoch: self.epoch,
             key: self.key.as_ref(),
@@ -350,17 +349,6 @@ impl<'a> Build<'a> {
         let written = metadata::write(&facts, &self.plan.places.staging)?;
         self.whole.extend(written);
         Ok(())
-    }
-
-    fn tools(&self) -> Vec<ToolVersion> {
-        let package = |name: &str| {
-            let status = fs::read_to_string("/var/lib/dpkg/status").ok()?;
-            let entry =
-                status.split("\n\n").find(|entry| entry.starts_with(&format!("Package: {name}\n")))?;
-            let version = entry.lines().find_map(|line| line.strip_prefix("Version: "))?;
-            Some(ToolVersion { name: name.into(), version: version.into() })
-        };
-        ["debootstrap", "mmdebstrap", "e2fsprogs", "tar"].into_iter().filter_map(package).collect()
     }
 
     /// Has all files appear, in the order in which they were made: the metadata are the last.
@@ -372,6 +360,14 @@ impl<'a> Build<'a> {
         }
         Ok(())
     }
+}
+
+/// The programs of this machine that shaped the files, as far as dpkg knows them.
+fn tools() -> Vec<ToolVersion> {
+    const SHAPING: [&str; 4] = ["debootstrap", "e2fsprogs", "mmdebstrap", "tar"];
+    let installed = metadata::installed(Path::new("/")).unwrap_or_default().into_iter();
+    let shaping = installed.filter(|package| SHAPING.contains(&package.name.as_str()));
+    shaping.map(|package| ToolVersion { name: package.name, version: package.version }).collect()
 }
 
 /// Renames `file`, which may lie on another file system: then by way of `staging`.
