@@ -11,7 +11,10 @@
 use std::{io, os::unix::process::CommandExt, process::Command};
 
 use nix::{
-    sys::{prctl, signal::Signal},
+    sys::{
+        prctl,
+        signal::{SigSet, Signal},
+    },
     unistd::{getpid, getppid},
 };
 
@@ -30,11 +33,15 @@ pub(crate) fn prevent(command: &mut Command) {
     }
 }
 
-/// The same for what `command` starts in a process namespace of its own, where its parent cannot be seen.
+/// The same for what `command` starts in a process namespace of its own, where its parent cannot be seen. No signal is
+/// blocked there, though this thread may wait for some.
 pub(crate) fn prevent_unseen(command: &mut Command) {
-    let ask = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
-    #[expect(unsafe_code, reason = "between fork and exec, it makes one system call and allocates nothing")]
-    // SAFETY: prctl(2) touches no memory and no lock; the error is a plain code.
+    let ask = || {
+        SigSet::empty().thread_set_mask()?;
+        Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+    };
+    #[expect(unsafe_code, reason = "between fork and exec, it makes two system calls and allocates nothing")]
+    // SAFETY: sigprocmask(2) and prctl(2) take no lock and allocate nothing; the errors are plain codes.
     unsafe {
         command.pre_exec(ask);
     }

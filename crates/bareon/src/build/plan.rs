@@ -5,19 +5,17 @@
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::File,
     path::{Path, PathBuf},
 };
 
 use bareon_host::{Cmd, Runner, Tool};
+use nix::unistd::{AccessFlags, access};
 use serde_json::{Value, json};
 
 use super::{
-    tree::{
-        bootstrap::{Bootstrap, really_root},
-        cache::Cache,
-        install,
-    },
+    pack,
+    tree::{bootstrap::Bootstrap, cache::Cache, install},
     work::Places,
 };
 use crate::{
@@ -234,15 +232,19 @@ fn refusals(scheme: &BuildScheme, options: &Options, output: &Path, host: &dyn R
     if let Some(file) = &custom.root_ssh_authorized_file {
         readable("/root_ssh_authorized_file".into(), file, false);
     }
-    let xfs = scheme.images.iter().find(|image| image.format == ImageFormat::Xfs);
-    if let Some(image) = xfs.filter(|_| !really_root()) {
-        let path = format!("/image_data/{}/format", image.mount.display().to_string().replace('/', "~1"));
-        let problem = "an xfs can only be filled through a mount, which takes root";
-        found.push(Mistake::new(path, Some(&json!("xfs")), problem, "run this as root, or take ext4"));
+    let of_image = |image: &TreeImage| {
+        let mount = image.mount.display().to_string().replace('~', "~0").replace('/', "~1");
+        (format!("/image_data/{mount}/format"), image.format)
+    };
+    let of_disk = scheme.disk.iter().map(|disk| ("/disk_image/format".to_owned(), disk.format));
+    for (path, format) in scheme.images.iter().map(of_image).chain(of_disk) {
+        if let Err(error) = pack::may_make(format) {
+            found.push(Mistake::new(path, Some(&json!(format.name())), error.to_string(), "or take ext4"));
+        }
     }
     let folder = output.parent().unwrap_or(Path::new("/"));
     let nearest = folder.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-    if !nearest.is_dir() || fs::metadata(nearest).is_ok_and(|found| found.permissions().readonly()) {
+    if !nearest.is_dir() || access(nearest, AccessFlags::W_OK).is_err() {
         let problem = "cannot be written to";
         found.push(Mistake::new(
             "/output",
