@@ -169,8 +169,8 @@ const SYSTEM: [&str; 16] = [
 const FILE_SYSTEMS: [&str; 7] =
     ["btrfs-progs", "dosfstools", "e2fsprogs", "efibootmgr", "lvm2", "mdadm", "xfsprogs"];
 
-const SERVER: [&str; 5] =
-    ["cloud-init", "grub-efi-amd64-bin", "grub-pc-bin", "grub2-common", "python3-cffi-backend"];
+const SERVER: [&str; 6] =
+    ["cloud-init", "grub-efi-amd64-bin", "grub-pc-bin", "grub2-common", "python3-cffi-backend", "tzdata"];
 
 /// What provisioning runs, and what the ramdisk's own files need (`contrib/ramdisk`): busybox and live-boot in its initramfs,
 /// curl to fetch the input.
