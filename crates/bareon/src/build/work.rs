@@ -9,7 +9,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io, mem,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -95,6 +95,7 @@ pub struct Work<'h> {
     host: &'h dyn Runner,
     places: Places,
     in_memory: bool,
+    left: bool,
     _lock: Flock<File>,
 }
 
@@ -127,7 +128,8 @@ impl<'h> Work<'h> {
             host.run(&mount::memory(&places.work, free / 10 * 9)).map_err(WorkError::Memory)?;
             tracing::debug!("working in memory: {} MiB are free", free >> 20);
         }
-        let work = Self { host, places: places.clone(), in_memory: memory.is_some(), _lock: lock };
+        let work =
+            Self { host, places: places.clone(), in_memory: memory.is_some(), left: false, _lock: lock };
         work.remove_staging()?;
         let staging = &places.staging;
         fs::create_dir_all(staging).map_err(failed("making a folder beside the output", staging))?;
@@ -153,11 +155,14 @@ impl<'h> Work<'h> {
     ///
     /// # Errors
     /// When something keeps them busy.
-    pub fn close(self) -> Result<(), WorkError> {
+    pub fn close(mut self) -> Result<(), WorkError> {
         self.leave()
     }
 
-    fn leave(&self) -> Result<(), WorkError> {
+    fn leave(&mut self) -> Result<(), WorkError> {
+        if mem::replace(&mut self.left, true) {
+            return Ok(());
+        }
         let _shield = runner::shield();
         let work = &self.places.work;
         let staging = self.remove_staging();
