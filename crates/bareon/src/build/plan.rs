@@ -23,7 +23,7 @@ use crate::{
     drivers::Mistake,
     objects::{
         BuildScheme,
-        build::{Container, DiskImage, ImageFormat, SignedBy, TarImage, TreeImage},
+        build::{DiskImage, ImageFormat, SignedBy, TarImage, TreeImage},
     },
 };
 
@@ -320,17 +320,5 @@ impl fmt::Display for Plan {
             writeln!(f, "This is refused:")?;
         }
         self.refusals.iter().try_for_each(|refusal| writeln!(f, "  {refusal}"))
-    }
-}
-
-impl Container {
-    /// The same for the writer of images.
-    pub fn packing(self) -> bareon_image::pack::Packing {
-        match self {
-            Self::Raw => bareon_image::pack::Packing::Raw,
-            Self::Gzip => bareon_image::pack::Packing::Gzip,
-            Self::Zstd => bareon_image::pack::Packing::Zstd,
-            Self::Xz => bareon_image::pack::Packing::Xz,
-        }
     }
 }

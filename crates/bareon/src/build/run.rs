@@ -300,7 +300,7 @@ impl<'a> Build<'a> {
         let size = fs::metadata(&raw).map(|found| found.len()).ok();
         let progress = self.context.bars.image(&name.to_string_lossy(), size);
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        let packed = container::pack(&raw, container.packing(), &out, threads, &progress)?;
+        let packed = container::pack(&raw, container, &out, threads, &progress)?;
         // Where it was not renamed, the room is needed for the next one.
         let _ = fs::remove_file(&raw);
         tracing::info!("packed {} bytes into {} bytes", packed.raw_size, packed.container_size);

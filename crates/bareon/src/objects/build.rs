@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+pub use bareon_image::pack::Packing as Container;
 use serde_json::Value;
 
 use super::OperatingSystem;
@@ -156,34 +157,6 @@ impl ImageFormat {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
             Self::Btrfs => "btrfs",
-        }
-    }
-}
-
-/// How a file is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Container {
-    /// Not at all.
-    Raw,
-    /// gzip, in members that can be unpacked at once.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-    /// xz.
-    Xz,
-}
-
-impl Container {
-    /// All, by name.
-    pub const ALL: [Self; 4] = [Self::Raw, Self::Gzip, Self::Zstd, Self::Xz];
-
-    /// The name in input and metadata.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::Xz => "xz",
         }
     }
 }
