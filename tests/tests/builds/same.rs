@@ -18,6 +18,8 @@ fn two_builds_give_the_same_bytes_and_hold_nothing_of_the_builder() {
         let extra = bench.path("extra");
         fs::create_dir_all(extra.join("lib/site")).unwrap();
         fs::write(extra.join("lib/site/motto"), "as it was\n").unwrap();
+        fs::create_dir_all(extra.join("etc/apt")).unwrap();
+        fs::write(extra.join("etc/apt/sources.list"), "# the site's own\n").unwrap();
         fs::write(
             bench.path("post"),
             "#!/bin/sh\nset -e\ntest -e /lib/site/motto\nsleep 1000 &\necho posted >/etc/posted\n",

@@ -222,7 +222,7 @@ impl<'a> Build<'a> {
             }
             Action::Install => self.install()?,
             Action::Customize => self.customize()?,
-            Action::Clean => clean::run(&self.tree, self.epoch)?,
+            Action::Clean => clean::run(&self.tree, &scheme.custom.extra_files, self.epoch)?,
             Action::FileSystem(image) => {
                 let others: Vec<_> = scheme.images.iter().map(|image| image.mount.clone()).collect();
                 let raw = self.plan.places.raw();

@@ -1,6 +1,8 @@
 //! What a build leaves behind in a tree, and what would be the same on every machine that is installed from it: all of it
 //! goes. What stays is the same for the same packages: no time after the epoch, no days in `shadow` by which one could
 //! tell when it was built.
+//!
+//! What a folder of `extra_files` brings stays, wherever it lies: it was asked for.
 
 use std::{
     fs, io,
@@ -68,20 +70,21 @@ pub struct CleanError {
     source: io::Error,
 }
 
-/// Cleans the tree. Nothing is mounted below it any more.
+/// Cleans the tree, but for what lies in the folders `extra`, too. Nothing is mounted below it any more.
 ///
 /// # Errors
 /// With the first file that cannot be changed.
-pub fn run(tree: &Path, epoch: u64) -> Result<(), CleanError> {
+pub fn run(tree: &Path, extra: &[PathBuf], epoch: u64) -> Result<(), CleanError> {
+    let tidy = Tidy { tree, extra };
     for dir in EMPTIED {
-        empty(&tree.join(dir))?;
+        tidy.empty(&tree.join(dir))?;
     }
     for file in REMOVED {
-        remove(&tree.join(file))?;
+        tidy.remove(&tree.join(file))?;
     }
-    logs(&tree.join("var/log"))?;
-    host_keys(&tree.join("etc/ssh"))?;
-    identity(tree)?;
+    tidy.logs(&tree.join("var/log"))?;
+    tidy.host_keys(&tree.join("etc/ssh"))?;
+    tidy.identity()?;
     shadow(&tree.join("etc/shadow"), epoch)?;
     mdadm(&tree.join("etc/mdadm/mdadm.conf"))?;
     times(tree, epoch)
@@ -92,77 +95,95 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> CleanError {
     move |source| CleanError { path, source }
 }
 
-/// Removes all that `dir` holds. A link in its place is left alone: it leads somewhere else.
-fn empty(dir: &Path) -> Result<(), CleanError> {
-    if dir.is_symlink() {
-        return Ok(());
-    }
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let removed = if path.is_dir() && !path.is_symlink() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        removed.map_err(failed(&path))?;
-    }
-    Ok(())
+/// What is removed, and what is not.
+struct Tidy<'a> {
+    tree: &'a Path,
+    extra: &'a [PathBuf],
 }
 
-fn remove(file: &Path) -> Result<(), CleanError> {
-    match fs::remove_file(file) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Err(failed(file)(error))
-        }
-        _ => Ok(()),
+impl Tidy<'_> {
+    /// Whether the input itself brings what lies at `path`.
+    fn asked_for(&self, path: &Path) -> bool {
+        let inside = path.strip_prefix(self.tree).unwrap_or(path);
+        self.extra.iter().any(|folder| fs::symlink_metadata(folder.join(inside)).is_ok())
     }
-}
 
-fn logs(dir: &Path) -> Result<(), CleanError> {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_symlink() {
-            continue;
+    /// Removes all that `dir` holds. A link in its place is left alone: it leads somewhere else.
+    fn empty(&self, dir: &Path) -> Result<(), CleanError> {
+        if dir.is_symlink() {
+            return Ok(());
         }
-        if path.is_dir() {
-            logs(&path)?;
-        } else if TRUNCATED.iter().any(|name| entry.file_name() == *name) {
-            fs::File::options().write(true).truncate(true).open(&path).map_err(failed(&path))?;
-        } else {
-            remove(&path)?;
+        let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            match (path.is_dir() && !path.is_symlink(), self.asked_for(&path)) {
+                (true, true) => self.empty(&path)?,
+                (true, false) => fs::remove_dir_all(&path).map_err(failed(&path))?,
+                (false, _) => self.remove(&path)?,
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Each machine makes its own at its first start.
-fn host_keys(dir: &Path) -> Result<(), CleanError> {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("ssh_host_") {
-            remove(&entry.path())?;
+    fn remove(&self, file: &Path) -> Result<(), CleanError> {
+        if self.asked_for(file) {
+            return Ok(());
+        }
+        match fs::remove_file(file) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Err(failed(file)(error))
+            }
+            _ => Ok(()),
         }
     }
-    Ok(())
-}
 
-/// Who a machine is: nobody yet. An empty machine-id is filled at the first start.
-fn identity(tree: &Path) -> Result<(), CleanError> {
-    let id = tree.join("etc/machine-id");
-    if id.exists() || tree.join("lib/systemd/systemd").exists() {
-        fs::write(&id, "")
-            .and_then(|()| fs::set_permissions(&id, fs::Permissions::from_mode(0o444)))
-            .map_err(failed(&id))?;
+    fn logs(&self, dir: &Path) -> Result<(), CleanError> {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_symlink() {
+                continue;
+            }
+            if path.is_dir() {
+                self.logs(&path)?;
+            } else if TRUNCATED.iter().any(|name| entry.file_name() == *name) {
+                fs::File::options().write(true).truncate(true).open(&path).map_err(failed(&path))?;
+            } else {
+                self.remove(&path)?;
+            }
+        }
+        Ok(())
     }
-    let name = tree.join("etc/hostname");
-    fs::write(&name, "localhost\n").map_err(failed(&name))?;
-    let hosts = tree.join("etc/hosts");
-    let text = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n\
-                ff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
-    fs::write(&hosts, text).map_err(failed(&hosts))?;
-    // One that leads into /run is of the tree's own resolver; a file can only be that of the build host.
-    let resolv = tree.join("etc/resolv.conf");
-    if resolv.is_symlink() { Ok(()) } else { remove(&resolv) }
+
+    /// Each machine makes its own at its first start.
+    fn host_keys(&self, dir: &Path) -> Result<(), CleanError> {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("ssh_host_") {
+                self.remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who a machine is: nobody yet. An empty machine-id is filled at the first start.
+    fn identity(&self) -> Result<(), CleanError> {
+        let hosts = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n\
+                     ff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
+        for (name, text) in [("etc/hostname", "localhost\n"), ("etc/hosts", hosts)] {
+            let path = self.tree.join(name);
+            if !self.asked_for(&path) {
+                fs::write(&path, text).map_err(failed(&path))?;
+            }
+        }
+        let id = self.tree.join("etc/machine-id");
+        let wanted = id.exists() || self.tree.join("lib/systemd/systemd").exists();
+        if wanted && !self.asked_for(&id) {
+            fs::write(&id, "")
+                .and_then(|()| fs::set_permissions(&id, fs::Permissions::from_mode(0o444)))
+                .map_err(failed(&id))?;
+        }
+        // One that leads into /run is of the tree's own resolver; a file can only be that of the build host.
+        let resolv = self.tree.join("etc/resolv.conf");
+        if resolv.is_symlink() { Ok(()) } else { self.remove(&resolv) }
+    }
 }
 
 /// The day of each password's last change becomes that of the epoch.
@@ -241,13 +262,26 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         std::os::unix::fs::symlink("nowhere", tree.join("etc/link")).unwrap();
-        run(tree, 1_000_000_000).unwrap();
+        let extra = tempfile::tempdir().unwrap();
+        for name in ["etc/apt/sources.list.d/site.list", "etc/hosts"] {
+            for top in [tree, extra.path()] {
+                let path = top.join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "asked for\n").unwrap();
+            }
+        }
+        fs::write(tree.join("etc/apt/sources.list.d/build.list"), "x").unwrap();
+        run(tree, &[extra.path().into()], 1_000_000_000).unwrap();
         let text = |name: &str| fs::read_to_string(tree.join(name)).unwrap();
         assert_eq!(text("etc/shadow"), "root:*:11574:0:99999:7:::\nsshd:!:11574::::::\n");
         assert_eq!((text("etc/hostname").as_str(), text("etc/machine-id").as_str()), ("localhost\n", ""));
         assert_eq!(text("etc/mdadm/mdadm.conf"), "HOMEHOST <system>\n");
         assert_eq!((text("var/log/wtmp").as_str(), text("etc/ssh/sshd_config").as_str()), ("", "c"));
+        for kept in ["etc/apt/sources.list.d/site.list", "etc/hosts"] {
+            assert_eq!(text(kept), "asked for\n");
+        }
         for gone in [
+            "etc/apt/sources.list.d/build.list",
             "etc/shadow-",
             "etc/resolv.conf",
             "etc/ssh/ssh_host_rsa_key",
