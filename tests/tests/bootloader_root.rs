@@ -8,6 +8,7 @@ use std::{
     io::BufReader,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -42,13 +43,17 @@ fn missing() -> Option<&'static str> {
     .find_map(|(check, what)| (!has(check)).then_some(what))
 }
 
-/// A Debian with a kernel and GRUB, as a tar file.
+/// Held while the Debian of these tests is made.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// A Debian with a kernel and GRUB, as a tar file. The first test that asks for it makes it, the others wait.
 fn debian() -> PathBuf {
     let cache = std::env::var("BAREON_CACHE").unwrap_or_else(|_| {
         format!("{}/.cache/bareon", std::env::var("HOME").unwrap_or_else(|_| "/root".into()))
     });
     fs::create_dir_all(&cache).expect("the cache's directory");
     let tar = Path::new(&cache).join("bootloader-bookworm.tar");
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     if !tar.exists() {
         let new = tar.with_extension("new");
         sh(&format!(
