@@ -21,6 +21,7 @@ const EPOCH: u64 = 1_700_000_000;
 
 /// A tree with whatever a file can be.
 fn odd_tree() -> TempDir {
+    own_mounts();
     let work = tempfile::tempdir().expect("a directory");
     let tree = work.path().join("tree");
     fs::create_dir(&tree).expect("a directory");
@@ -122,6 +123,11 @@ fn image(mount: &str, format: ImageFormat) -> TreeImage {
         format,
         container: Container::Raw,
     }
+}
+
+/// Mounts of its own for this test, as a build has: what another program's namespace holds a copy of stays mounted.
+fn own_mounts() {
+    bareon_host::mount::private_namespace().expect("a mount namespace");
 }
 
 /// Each test has other ids: the kernel does not take two btrfs of the same at once.

@@ -146,17 +146,7 @@ impl LayOutDisk {
     fn run_patiently(&self, host: &dyn Runner, pauses: &[Duration]) -> Result<(), LayOutError> {
         let disk = &self.table.disk;
         let _lock = lock::exclusive(Path::new(disk))?;
-        let patiently = |command: &Cmd| -> Result<(), LayOutError> {
-            let mut pauses = pauses.iter();
-            while let Err(error) = host.run(command) {
-                // wipefs has the kernel read the table anew when it removes one, where nobody has the disk open.
-                if command.tool() == Tool::Partx && is_forgotten(disk) {
-                    break;
-                }
-                thread::sleep(*pauses.next().ok_or(error)?);
-            }
-            Ok(())
-        };
+        let patiently = |command: &Cmd| patiently(host, disk, command, pauses);
         let mapped = is_mapped(disk);
         if !mapped {
             self.free()?;
@@ -200,6 +190,28 @@ impl LayOutDisk {
             }
         }
     }
+}
+
+/// Has the kernel forget the partitions of `disk`, though somebody may be looking at one for a moment.
+///
+/// # Errors
+/// When one stays in use.
+pub(super) fn forget(host: &dyn Runner, disk: &str) -> Result<(), CommandError> {
+    patiently(host, disk, &partx::delete(disk), &PAUSES)
+}
+
+/// Runs a command that fails while anybody looks at a partition of `disk`, and again after each of the pauses.
+fn patiently(host: &dyn Runner, disk: &str, command: &Cmd, pauses: &[Duration]) -> Result<(), CommandError> {
+    let mut pauses = pauses.iter();
+    while let Err(error) = host.run(command) {
+        // wipefs has the kernel read the table anew when it removes one, where nobody has the disk open.
+        if command.tool() == Tool::Partx && is_forgotten(disk) {
+            break;
+        }
+        let Some(pause) = pauses.next() else { return Err(error) };
+        thread::sleep(*pause);
+    }
+    Ok(())
 }
 
 /// Whether the kernel knows the disk and no partition of it.

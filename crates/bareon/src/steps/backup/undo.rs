@@ -38,6 +38,7 @@ use crate::{
         Identity,
         usage::{self, Kernel, Usage},
     },
+    steps::partitioning,
 };
 
 /// Why nothing can be put back.
@@ -244,7 +245,7 @@ impl Restored {
             lock::free(Path::new(&device))?;
             // Else the kernel goes on to show what it has read of the partitions.
             if !kernel.partitions(&kernel.name(&device)).is_empty() {
-                host.run(&partx::delete(&device))?;
+                partitioning::forget(host, &device)?;
             }
         }
         self.write().map_err(|source| UndoError::Write { device: device.clone(), source })?;
