@@ -161,7 +161,8 @@ impl Case {
     }
 
     fn boot_machine(&self, name: &str, machine: &Machine, script: &str) -> Facts {
-        let script = format!("{QUESTIONS}{script}\nexit 0");
+        // The machine is ended without a shutdown, and may be booted again from what is on its disks by then.
+        let script = format!("{QUESTIONS}{script}\nsync\nexit 0");
         let booted = timed(name, || ok(boot::boot(machine, name, &self.key, &script)));
         let facts = Facts::read(&booted.said);
         facts.has("cloud-init", "status: done");
