@@ -84,9 +84,8 @@ fn nothing_of_the_builder(bench: &Bench) {
     for empty in ["etc/apt/sources.list.d", "etc/apt/preferences.d", "var/lib/apt/lists", "run", "tmp"] {
         assert_eq!(fs::read_dir(tree.join(empty)).unwrap().count(), 0, "{empty}");
     }
-    for gone in
-        ["etc/apt/sources.list", "etc/apt/preferences", "usr/sbin/policy-rc.d", "var/cache/apt/archives"]
-    {
+    assert_eq!(text("etc/apt/sources.list"), "# the site's own\n");
+    for gone in ["etc/apt/preferences", "usr/sbin/policy-rc.d", "var/cache/apt/archives"] {
         assert!(!tree.join(gone).exists(), "{gone}");
     }
     let left = sh(&format!(
