@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     cli::value::{Bootstrapper, BuildIn},
-    drivers::Mistake,
+    drivers::{Mistake, mistake::pointer},
     objects::{
         BuildScheme,
         build::{DiskImage, ImageFormat, SignedBy, TarImage, TreeImage},
@@ -233,8 +233,8 @@ fn refusals(scheme: &BuildScheme, options: &Options, output: &Path, host: &dyn R
         readable("/root_ssh_authorized_file".into(), file, false);
     }
     let of_image = |image: &TreeImage| {
-        let mount = image.mount.display().to_string().replace('~', "~0").replace('/', "~1");
-        (format!("/image_data/{mount}/format"), image.format)
+        let place = pointer("/image_data", &image.mount.to_string_lossy());
+        (pointer(&place, "format"), image.format)
     };
     let of_disk = scheme.disk.iter().map(|disk| ("/disk_image/format".to_owned(), disk.format));
     for (path, format) in scheme.images.iter().map(of_image).chain(of_disk) {

@@ -131,8 +131,7 @@ pub fn run(
 ) -> Result<(), BuildError> {
     let key = options.sign_key.as_deref().map(Key::load).transpose().map_err(BuildError::Key)?;
     let work = Work::open(host, &plan.places, &plan.output, options)?;
-    let mut build = Build::new(plan, options, host, context, input_sha256);
-    build.key = key;
+    let mut build = Build::new(plan, options, host, context, input_sha256, key);
     let total = plan.steps.len();
     for (i, step) in plan.steps.iter().enumerate() {
         let number = i + 1;
@@ -187,6 +186,7 @@ impl<'a> Build<'a> {
         host: &'a dyn Runner,
         context: &'a Context,
         input_sha256: &'a str,
+        key: Option<Key>,
     ) -> Self {
         let scheme = &plan.scheme;
         // Neither secrets nor the places of this machine: both differ where what is built does not.
@@ -199,7 +199,7 @@ impl<'a> Build<'a> {
             host,
             context,
             input_sha256,
-            key: None,
+            key,
             seed,
             tree: plan.places.tree(),
             releases: Vec::new(),

@@ -43,7 +43,10 @@ pub use os::OsRelease;
 pub use packages::{Package, installed};
 pub use sign::{Key, PASSWORD};
 
-use crate::objects::build::{BuildScheme, Container};
+use crate::{
+    digest::sha256,
+    objects::build::{BuildScheme, Container},
+};
 
 /// All that is told of a build.
 #[derive(Debug, Clone, Copy)]
@@ -171,20 +174,6 @@ impl Files<'_> {
         self.written.push((path, self.folder.join(name)));
         Ok(Document { name: name.into(), sha256: sha256(bytes) })
     }
-}
-
-/// The SHA-256 sum in hex.
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    hex(&sha2::Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
-        .collect()
 }
 
 /// An id that is a function of `text`: a UUID of version 8 (RFC 9562).

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
+use crate::digest;
 
 /// Ids and times of a file that is packed. The same input and purpose give the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +29,7 @@ impl Look {
     /// The UUID for `purpose`, in small letters. It is of version 8 (RFC 9562), which is for ids that are made of
     /// something.
     pub fn uuid(&self, purpose: &str) -> String {
-        let digest = self.digest(purpose);
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest[..16]);
-        id[6] = id[6] & 0x0f | 0x80;
-        id[8] = id[8] & 0x3f | 0x80;
-        let hex = hex(&id);
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        digest::uuid(&self.digest(purpose))
     }
 
     /// 32 bits for `purpose`.

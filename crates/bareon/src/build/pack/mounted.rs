@@ -20,13 +20,11 @@ use nix::{
 };
 
 use super::{Look, PackError, first};
-use crate::steps::mounted::Mounted;
+use crate::{build::tree::bootstrap::really_root, steps::mounted::Mounted};
 
 /// Whether this process may mount a file: root of the machine, not of a user namespace.
 pub fn possible() -> bool {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let whole = map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
-    whole && OpenOptions::new().read(true).write(true).open("/dev/loop-control").is_ok()
+    really_root() && OpenOptions::new().read(true).write(true).open("/dev/loop-control").is_ok()
 }
 
 /// Mounts the new file system of type `kind` in `raw`, copies all of `folder` into it, does `more` with its mount point,

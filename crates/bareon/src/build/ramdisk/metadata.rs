@@ -1,7 +1,6 @@
 //! What the importer of a bootstrap ramdisk reads: its id and label, its files with their sums, what it is made of.
 
 use std::{
-    fmt::Write,
     fs::File,
     io::{self, Read},
     path::Path,
@@ -12,7 +11,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Facts, RamdiskError};
-use crate::objects::Bootstrap;
+use crate::{digest, objects::Bootstrap};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
@@ -99,14 +98,6 @@ impl Sums {
             sha256.update(&buffer[..read]);
             size += read as u64;
         }
-        Ok(Self { md5: hex(md5.finalize()), sha256: hex(sha256.finalize()), size })
+        Ok(Self { md5: digest::hex(&md5.finalize()), sha256: digest::hex(&sha256.finalize()), size })
     }
-}
-
-fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

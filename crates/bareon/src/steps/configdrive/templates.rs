@@ -5,7 +5,6 @@
 //! also where we have one for its distribution.
 
 use std::{
-    fmt::Write,
     fs, io,
     path::{Component, Path, PathBuf},
 };
@@ -17,7 +16,7 @@ use super::{
     ConfigDriveError,
     jinja::{self, Fault},
 };
-use crate::objects::ConfigDriveScheme;
+use crate::{digest, objects::ConfigDriveScheme};
 
 macro_rules! built_in {
     ($($name:literal),+ $(,)?) => {
@@ -58,20 +57,7 @@ pub fn id_of(texts: &[&str]) -> String {
         hash.update([0]);
         hash.update(value.to_ascii_lowercase());
     }
-    let digest = hash.finalize();
-    let mut bytes: Vec<u8> = digest.iter().copied().take(16).collect();
-    // RFC 9562: version 8 is for identifiers that are made by one's own rule, like this one.
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let mut id = String::with_capacity(36);
-    for (place, byte) in bytes.iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            id.push('-');
-        }
-        // Writing to a string does not fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    id
+    digest::uuid(&hash.finalize())
 }
 
 /// Renders the first of the templates `names` that exists; without names, the general one.
