@@ -19,7 +19,7 @@ use std::{
     thread,
 };
 
-use bareon_image::{Container, Options, Request, Silent, write};
+use bareon_image::{Algorithm, Options, Request, Silent, Sums, write};
 use flate2::{Compression, write::GzEncoder};
 use measure::Run;
 
@@ -45,15 +45,11 @@ fn ours(uri: &str, target: &str, rest: &[String]) {
         options.chunk = chunk.parse().unwrap();
     }
     let request = Request {
-        uri: uri.to_owned(),
-        container: Container::Gzip,
-        target: target.into(),
-        size: None,
-        md5: rest.get(1).cloned(),
-        sha256: None,
-        container_sha256: None,
+        uris: vec![uri.to_owned()],
+        sums: Sums::default().with(Algorithm::Md5, rest.get(1).cloned()),
+        ..Request::default()
     };
-    write(&request, &options, &Silent).unwrap();
+    write(&request, &options, Path::new(target), &Silent).unwrap();
 }
 
 fn compare() {

@@ -266,6 +266,23 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
+    /// What was written cannot be read again.
+    #[error("reading back {} at byte {at}; look for disk errors in the kernel's log (dmesg)", .path.display())]
+    ReadBack {
+        /// The target.
+        path: PathBuf,
+        /// Where.
+        at: u64,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The medium has other bytes than were written.
+    #[error("{} has other bytes than were written to it, though it reported no error: do not use this disk", .path.display())]
+    Differs {
+        /// The target.
+        path: PathBuf,
+    },
     /// Not as many bytes as were told.
     #[error("`{uri}` has {} bytes, not {expected} as its metadata say; {REMEDY}", at_least(*.found, *.exact))]
     Size {
@@ -284,7 +301,7 @@ pub enum ImageError {
         /// The address.
         uri: String,
         /// Which, and of what.
-        kind: &'static str,
+        kind: String,
         /// In hex.
         expected: String,
         /// In hex.
@@ -333,6 +350,8 @@ impl ImageError {
             | Self::NoRoom { .. }
             | Self::Write { .. }
             | Self::Flush { .. }
+            | Self::ReadBack { .. }
+            | Self::Differs { .. }
             | Self::Cancelled
             | Self::Internal { .. } => false,
         }

@@ -9,20 +9,19 @@ use std::{
     thread,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use sha2::{Digest, Sha256};
-
 use crate::{
-    ImageError, Options, Progress, digest,
+    Algorithm, ImageError, Options, Progress, Sums,
+    digest::{self, Takers},
     pool::{Buffer, Pool},
     shared::{Notice, Shared, TICK},
     source::{self, Watch},
 };
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 /// What the thread sends.
 #[derive(Debug)]
 enum Piece {
-    Data(Buffer),
+    Data(Arc<Buffer>),
     End(Fetched),
 }
 
@@ -31,8 +30,8 @@ enum Piece {
 pub struct Fetched {
     /// All its bytes.
     pub bytes: u64,
-    /// Their SHA-256 sum in hex, where asked for.
-    pub sha256: Option<String>,
+    /// Their sums, as far as asked for.
+    pub sums: Sums,
     /// How often it was taken up again.
     pub resumes: u32,
 }
@@ -51,7 +50,12 @@ impl Feed {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(uri: &str, options: &Options, buffers: usize, hashed: bool) -> Result<Self, ImageError> {
+    pub fn start(
+        uri: &str,
+        options: &Options,
+        buffers: usize,
+        sums: Vec<Algorithm>,
+    ) -> Result<Self, ImageError> {
         let (shared, told) = Shared::new();
         let (opening, opened) = bounded(1);
         let (sender, pieces) = bounded(buffers + 1);
@@ -59,7 +63,8 @@ impl Feed {
             uri: uri.to_owned(),
             options: options.clone(),
             shared: Arc::clone(&shared),
-            hashed,
+            sums,
+            ahead: buffers,
             pool: Pool::new(buffers, options.buffer()),
             pieces: sender,
         };
@@ -137,7 +142,8 @@ struct Job {
     uri: String,
     options: Options,
     shared: Arc<Shared>,
-    hashed: bool,
+    sums: Vec<Algorithm>,
+    ahead: usize,
     pool: Pool,
     pieces: Sender<Piece>,
 }
@@ -147,25 +153,40 @@ impl Job {
         let watch = Arc::clone(&self.shared) as Arc<dyn Watch>;
         let mut source = source::open(&self.uri, &self.options, watch)?;
         let _ = opening.send(source.length());
-        let mut sha256 = self.hashed.then(Sha256::new);
+        let internal = |source| ImageError::Internal { source };
+        let (bytes, sums) = thread::scope(|scope| {
+            let adding = digest::adding(scope, self.sums.iter().copied(), self.ahead);
+            let (takers, adding) = adding.map_err(|error| internal(Some(error)))?;
+            let bytes = self.pass_on(source.as_mut(), &takers)?;
+            drop(takers);
+            Ok((bytes, adding.sums().ok_or(internal(None))?))
+        })?;
+        if let Some(bytes) = bytes {
+            let _ = self.pieces.send(Piece::End(Fetched { bytes, sums, resumes: source.resumes() }));
+        }
+        Ok(())
+    }
+
+    /// Hands on what the source gives, and tells how many bytes it had; nothing when all is to stop.
+    fn pass_on(
+        &self,
+        source: &mut dyn source::Source,
+        takers: &Takers<Arc<Buffer>>,
+    ) -> Result<Option<u64>, ImageError> {
         let mut bytes = 0;
         loop {
-            let Some(mut buffer) = self.pool.take(&*self.shared) else { return Ok(()) };
-            let ended = self.fill(&mut buffer, source.as_mut())?;
+            let Some(mut buffer) = self.pool.take(&*self.shared) else { return Ok(None) };
+            let ended = self.fill(&mut buffer, source)?;
             bytes += buffer.len() as u64;
-            if let Some(digest) = &mut sha256 {
-                digest.update(&*buffer);
-            }
-            if !buffer.is_empty() && self.pieces.send(Piece::Data(buffer)).is_err() {
-                return Ok(());
+            let buffer = Arc::new(buffer);
+            let taken = buffer.is_empty() || takers.give(&buffer);
+            if !taken || (!buffer.is_empty() && self.pieces.send(Piece::Data(buffer)).is_err()) {
+                return Ok(None);
             }
             if ended {
-                break;
+                return Ok(Some(bytes));
             }
         }
-        let fetched = Fetched { bytes, sha256: sha256.map(digest::finish), resumes: source.resumes() };
-        let _ = self.pieces.send(Piece::End(fetched));
-        Ok(())
     }
 
     /// Fills a buffer; true at the end of the source.
@@ -185,13 +206,27 @@ impl Job {
 /// The bytes of the source as the next stage reads them.
 pub struct Packed<'a> {
     feed: &'a Feed,
-    current: Option<Buffer>,
+    current: Option<Arc<Buffer>>,
     at: usize,
     read: u64,
     fetched: Option<Fetched>,
 }
 
 impl Packed<'_> {
+    /// Waits for the first bytes, and gives them; none if there are none.
+    ///
+    /// # Errors
+    /// When the source fails, or all is to stop.
+    pub fn first(&mut self, progress: &dyn Progress) -> Result<&[u8], ImageError> {
+        while self.current.is_none() && self.fetched.is_none() {
+            if !self.feed.goes_on(progress) {
+                return Err(self.feed.shared.failure());
+            }
+            self.wait();
+        }
+        Ok(self.current.as_deref().map_or(&[], |buffer| buffer))
+    }
+
     /// How many bytes were read, and used.
     pub fn read_so_far(&self) -> u64 {
         self.read
@@ -203,25 +238,29 @@ impl Packed<'_> {
     }
 
     fn next(&mut self) -> io::Result<()> {
-        let feed = self.feed;
         self.current = None;
         self.at = 0;
-        while !feed.shared.stopped() {
-            match feed.pieces.recv_timeout(TICK) {
-                Ok(Piece::Data(buffer)) => {
-                    self.current = Some(buffer);
-                    return Ok(());
-                }
-                Ok(Piece::End(fetched)) => {
-                    self.fetched = Some(fetched);
-                    return Ok(());
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                // It ended without an end: it has failed, and said so just before.
-                Err(RecvTimeoutError::Disconnected) => feed.shared.stop(),
+        while !self.feed.shared.stopped() {
+            if self.wait() {
+                return Ok(());
             }
         }
         Err(io::Error::other("all is to stop"))
+    }
+
+    /// Waits a moment for the next piece; true when it came.
+    fn wait(&mut self) -> bool {
+        match self.feed.pieces.recv_timeout(TICK) {
+            Ok(Piece::Data(buffer)) => self.current = Some(buffer),
+            Ok(Piece::End(fetched)) => self.fetched = Some(fetched),
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => {
+                // It ended without an end: it has failed, and said so just before.
+                self.feed.shared.stop();
+                return false;
+            }
+        }
+        true
     }
 }
 

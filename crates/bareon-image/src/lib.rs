@@ -1,9 +1,8 @@
 //! Image streams: bytes are fetched, unpacked, hashed and written to a device, all at once.
 //!
 //! ```text
-//! source ──▶ container ──┬──▶ target
-//! (fetch)    (unpack)    ├──▶ sha256
-//!                        └──▶ md5, where asked for
+//! source ──▶ container ──┬──▶ target, or several
+//! (fetch)    (unpack)    └──▶ sums: sha256, and those that are expected
 //! ```
 //!
 //! [`write()`] does the whole of it, [`fetch`] gets a small file. This crate knows no word of bareon: it is told a
@@ -29,13 +28,17 @@ mod shared;
 mod source;
 mod target;
 mod unpack;
+mod writer;
+mod zeros;
 
 pub use container::Container;
+pub use digest::{Algorithm, Sums};
 pub use error::{ImageError, WriteError};
-pub use pipeline::{ceiling, fetch, write};
+pub use pipeline::{ceiling, fetch, write, write_to};
 pub use progress::{Progress, Silent};
-pub use request::{HttpOptions, Options, ProxyUse, Request, TargetState, Written};
+pub use request::{HttpOptions, Options, ProxyUse, Request, TargetState, Verify, Written};
 pub use source::{check_uri, client::build as http_client, shown};
+pub use target::{Device, Target};
 
 /// 2^20 bytes.
 const MIB: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 //!
 //! A buffer begins at a page, as direct I/O wants it, and goes home when the last one who holds it lets go.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -11,12 +11,47 @@ use crate::{shared::TICK, source::Watch};
 /// The alignment of a buffer and of its size, in bytes.
 pub const ALIGN: usize = 4096;
 
+/// Zeroed memory that begins at a page.
+#[derive(Debug)]
+pub struct Aligned {
+    bytes: Vec<u8>,
+    start: usize,
+    size: usize,
+}
+
+impl Aligned {
+    /// `size` bytes.
+    pub fn new(size: usize) -> Self {
+        let bytes = vec![0; size + ALIGN];
+        let start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
+        Self { bytes, start, size }
+    }
+
+    /// No bytes, and no memory.
+    const fn none() -> Self {
+        Self { bytes: Vec::new(), start: 0, size: 0 }
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + self.size]
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + self.size]
+    }
+}
+
 /// Buffers that nobody uses now.
 #[derive(Debug)]
 pub struct Pool {
-    idle: Receiver<Vec<u8>>,
-    home: Sender<Vec<u8>>,
-    size: usize,
+    idle: Receiver<Aligned>,
+    home: Sender<Aligned>,
 }
 
 impl Pool {
@@ -25,9 +60,9 @@ impl Pool {
         let (home, idle) = bounded(count);
         for _ in 0..count {
             // There is room for all of them, so this cannot fail.
-            let _ = home.send(vec![0; size + ALIGN]);
+            let _ = home.send(Aligned::new(size));
         }
-        Self { idle, home, size }
+        Self { idle, home }
     }
 
     /// Waits for a buffer; `None` when all is to stop.
@@ -37,8 +72,7 @@ impl Pool {
                 return None;
             }
             if let Ok(bytes) = self.idle.recv_timeout(TICK) {
-                let start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
-                return Some(Buffer { bytes, start, size: self.size, filled: 0, home: self.home.clone() });
+                return Some(Buffer { bytes, filled: 0, home: self.home.clone() });
             }
         }
     }
@@ -47,22 +81,20 @@ impl Pool {
 /// A buffer with data from its beginning.
 #[derive(Debug)]
 pub struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-    size: usize,
+    bytes: Aligned,
     filled: usize,
-    home: Sender<Vec<u8>>,
+    home: Sender<Aligned>,
 }
 
 impl Buffer {
     /// The part without data.
     pub fn space(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start + self.filled..self.start + self.size]
+        &mut self.bytes[self.filled..]
     }
 
     /// So many more bytes are data now.
     pub fn grow(&mut self, by: usize) {
-        self.filled = (self.filled + by).min(self.size);
+        self.filled = (self.filled + by).min(self.bytes.len());
     }
 }
 
@@ -70,14 +102,14 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + self.filled]
+        &self.bytes[..self.filled]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         // Without a pool there is no home; then the memory is simply freed.
-        let _ = self.home.try_send(std::mem::take(&mut self.bytes));
+        let _ = self.home.try_send(std::mem::replace(&mut self.bytes, Aligned::none()));
     }
 }
 

@@ -2,25 +2,31 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Container, pool::ALIGN};
+use crate::{Container, ImageError, Sums, pool::ALIGN};
 
-/// An image, what is known of it, and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An image, and what is known of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
-    /// Where it is fetched from: `http://`, `https://`, `file://`, or an absolute path.
-    pub uri: String,
-    /// How it is packed.
-    pub container: Container,
-    /// A block device, or a regular file that exists.
-    pub target: PathBuf,
+    /// Where it is fetched from. The first is asked first; each next takes over where the one before gave up.
+    pub uris: Vec<String>,
+    /// How it is packed; nothing where its first bytes are to tell it.
+    pub container: Option<Container>,
     /// The size of the unpacked data in bytes, where known.
     pub size: Option<u64>,
-    /// The MD5 sum of the unpacked data in hex, where known.
-    pub md5: Option<String>,
-    /// The SHA-256 sum of the unpacked data in hex, where known.
-    pub sha256: Option<String>,
-    /// The SHA-256 sum of the file as it is fetched in hex, where known.
-    pub container_sha256: Option<String>,
+    /// The sums of the unpacked data, as far as known.
+    pub sums: Sums,
+    /// The sums of the file as it is fetched, as far as known.
+    pub container_sums: Sums,
+}
+
+impl Request {
+    /// Looks whether it can be met, and gives its sums in the form in which they are compared.
+    ///
+    /// # Errors
+    /// When a sum is none.
+    pub(crate) fn check(&self) -> Result<(Sums, Sums), ImageError> {
+        Ok((self.sums.checked()?, self.container_sums.checked()?))
+    }
 }
 
 /// How it is done.
@@ -30,11 +36,20 @@ pub struct Options {
     pub http: HttpOptions,
     /// The size of a buffer in bytes; rounded up to 4 KiB, and kept between 64 KiB and 16 MiB.
     pub chunk: usize,
+    /// How it is made sure that the image stands on the target.
+    pub verify: Verify,
+    /// How much memory one image may take, in bytes, whatever its size.
+    pub memory_limit: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { http: HttpOptions::default(), chunk: 1 << 20 }
+        Self {
+            http: HttpOptions::default(),
+            chunk: 1 << 20,
+            verify: Verify::default(),
+            memory_limit: 256 << 20,
+        }
     }
 }
 
@@ -43,6 +58,16 @@ impl Options {
     pub(crate) fn buffer(&self) -> usize {
         self.chunk.clamp(1 << 16, 1 << 24).next_multiple_of(ALIGN)
     }
+}
+
+/// How it is made sure that an image stands on its target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Its sums are those of the bytes that were handed to the device, which flushed them without an error.
+    #[default]
+    Stream,
+    /// Besides, all of it is read back from the medium and compared.
+    Readback,
 }
 
 /// How a server is talked to.
@@ -99,18 +124,18 @@ pub enum TargetState {
 /// An image that stands on its target, whole and flushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// How it was packed.
+    pub container: Container,
     /// Where it was fetched from, without what nobody may read in a log.
     pub uri: String,
     /// The size of the unpacked data, in bytes.
     pub raw_bytes: u64,
     /// The size of the file as it was fetched, in bytes.
     pub container_bytes: u64,
-    /// The MD5 sum of the unpacked data in hex, if one was given to compare with.
-    pub md5: Option<String>,
-    /// The SHA-256 sum of the unpacked data in hex.
-    pub sha256: String,
-    /// The SHA-256 sum of the file as it was fetched in hex, if one was given to compare with.
-    pub container_sha256: Option<String>,
+    /// The sums of the unpacked data: SHA-256, and those that were given to compare with.
+    pub sums: Sums,
+    /// The sums of the file as it was fetched that were given to compare with.
+    pub container_sums: Sums,
     /// How long it took, the last flush included.
     pub elapsed: Duration,
     /// How often the transfer was taken up again where it had broken off.

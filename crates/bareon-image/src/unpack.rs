@@ -1,14 +1,13 @@
 //! The second stage: unpacks what comes from the source and hands every buffer to all who want it.
 
 use std::{
-    io::{self, BufRead, Read},
+    io::{self, Read},
     sync::Arc,
 };
 
-use crossbeam_channel::Sender;
-
 use crate::{
     Container, ImageError, container,
+    digest::Takers,
     feed::{Fetched, Packed},
     pool::{Buffer, Pool},
     shared::Shared,
@@ -20,10 +19,12 @@ pub struct Unpack<'a> {
     pub uri: &'a str,
     /// How it is packed.
     pub container: Container,
+    /// How many bytes of data there are, where known.
+    pub size: Option<u64>,
     /// Buffers for the data.
     pub pool: Pool,
     /// Who wants them.
-    pub takers: Vec<Sender<Arc<Buffer>>>,
+    pub takers: Takers<Arc<Buffer>>,
 }
 
 impl Unpack<'_> {
@@ -41,12 +42,8 @@ impl Unpack<'_> {
 
     /// True at the end, false when all is to stop.
     fn pass_on(&self, packed: &mut Packed<'_>, shared: &Shared) -> Result<bool, ImageError> {
-        let Ok(first) = packed.fill_buf() else { return Ok(false) };
-        if first.is_empty() {
-            return Err(ImageError::Empty { uri: self.uri.to_owned() });
-        }
-        container::check(self.uri, self.container, first)?;
         let mut unpacked = container::reader(self.container, &mut *packed);
+        let mut total = 0;
         loop {
             let Some(mut buffer) = self.pool.take(shared) else { return Ok(false) };
             let ended = match fill(&mut buffer, unpacked.as_mut()) {
@@ -56,15 +53,25 @@ impl Unpack<'_> {
                     return Err(self.failure(error, packed.read_so_far()));
                 }
             };
+            total += buffer.len() as u64;
+            self.check_size(total)?;
             let buffer = Arc::new(buffer);
-            for taker in &self.takers {
-                if !buffer.is_empty() && taker.send(Arc::clone(&buffer)).is_err() {
-                    return Ok(false);
-                }
+            if !buffer.is_empty() && !self.takers.give(&buffer) {
+                return Ok(false);
             }
             if ended {
                 return Ok(true);
             }
+        }
+    }
+
+    /// More data than there are to be are not handed on.
+    fn check_size(&self, found: u64) -> Result<(), ImageError> {
+        match self.size {
+            Some(expected) if found > expected => {
+                Err(ImageError::Size { uri: self.uri.to_owned(), expected, found, exact: false })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use bareon_host::{CommandError, Runner, entropy, runner};
-use bareon_image::{Options, TargetState, Written, shown};
+use bareon_image::{Algorithm, Options, TargetState, Written, shown};
 
 use crate::{
     audit::{self, Finding, OnError, Severity, Unbootable},
@@ -336,22 +336,28 @@ fn write_image(
     options: &Options,
     context: &Context,
 ) -> Result<(), CopyImageError> {
-    let uri = &image.request.uri;
+    let uri = image.request.uris.first().map_or("", String::as_str);
     if image.if_there && !Path::new(uri).exists() {
         tracing::warn!("there is no {uri}, so {} stays empty; `configdrive` makes it", image.device());
         return Ok(());
     }
     let progress = context.bars.image(shown(uri).rsplit('/').next().unwrap_or(uri), image.request.size);
     let written = image.run(host, options, &progress)?;
-    let Written { uri, raw_bytes, md5, sha256, elapsed, .. } = written;
+    let Written { uri, raw_bytes, sums, elapsed, .. } = written;
+    let sum = |algorithm| sums.get(algorithm).map(str::to_owned);
+    let sha256 = sum(Algorithm::Sha256);
     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!("wrote {raw_bytes} bytes to {} in {ms} ms, sha256 {sha256}", image.device());
+    tracing::info!(
+        "wrote {raw_bytes} bytes to {} in {ms} ms, sha256 {}",
+        image.device(),
+        sha256.as_deref().unwrap_or("unknown")
+    );
     context.report.image(report::Image {
         uri,
         target: image.device(),
         bytes: raw_bytes,
-        md5,
-        sha256: Some(sha256),
+        md5: sum(Algorithm::Md5),
+        sha256,
         ms,
         bytes_per_second: raw_bytes.saturating_mul(1000) / ms.max(1),
     });

@@ -58,20 +58,26 @@ pub fn reader<'a>(container: Container, packed: impl BufRead + 'a) -> Box<dyn Re
     }
 }
 
-/// Looks at the first bytes of a file, of which there are at least six unless it has less.
+/// How a file is packed by its first bytes, of which there are at least six unless it has less.
 ///
 /// # Errors
-/// When they are those of a page for people, or of another packing than was announced.
-pub fn check(uri: &str, container: Container, first: &[u8]) -> Result<(), ImageError> {
+/// When there are none, when they are those of a page for people, or of another packing than was announced.
+pub fn identify(uri: &str, announced: Option<Container>, first: &[u8]) -> Result<Container, ImageError> {
+    if first.is_empty() {
+        return Err(ImageError::Empty { uri: uri.to_owned() });
+    }
     if is_page(first) {
         return Err(page(uri, first));
     }
+    let found = packing(first);
     let uri = uri.to_owned();
-    match (container, packing(first)) {
-        (Container::Raw, Some(packing)) => Err(ImageError::Packed { uri, packing: packing.to_owned() }),
-        (Container::Raw, None) | (Container::Gzip, Some("gzip")) => Ok(()),
-        (Container::Gzip, _) if first.is_empty() => Ok(()),
-        (Container::Gzip, _) => Err(ImageError::NotPacked { uri, container, looks: looks(first) }),
+    match (announced, found) {
+        (Some(Container::Raw) | None, None) => Ok(Container::Raw),
+        (Some(Container::Gzip) | None, Some("gzip")) => Ok(Container::Gzip),
+        (Some(Container::Raw) | None, Some(packing)) => {
+            Err(ImageError::Packed { uri, packing: packing.to_owned() })
+        }
+        (Some(container), _) => Err(ImageError::NotPacked { uri, container, looks: looks(first) }),
     }
 }
 
@@ -127,7 +133,7 @@ mod tests {
     use super::*;
 
     fn refusal(container: Container, first: &[u8]) -> String {
-        check("u", container, first).unwrap_err().to_string()
+        identify("u", Some(container), first).unwrap_err().to_string()
     }
 
     #[test]
@@ -144,9 +150,13 @@ mod tests {
             let message = refusal(Container::Raw, text.as_bytes());
             assert!(message.contains("gave a page"), "{message}");
         }
-        assert!(check("u", Container::Raw, &[0; 512]).is_ok());
-        assert!(check("u", Container::Raw, b"").is_ok());
-        assert!(check("u", Container::Gzip, b"\x1f\x8b\x08\0").is_ok());
+        for announced in [None, Some(Container::Raw)] {
+            assert_eq!(identify("u", announced, &[0; 512]).unwrap(), Container::Raw);
+        }
+        for announced in [None, Some(Container::Gzip)] {
+            assert_eq!(identify("u", announced, b"\x1f\x8b\x08\0").unwrap(), Container::Gzip);
+        }
+        assert!(identify("u", None, b"").is_err());
     }
 
     #[test]

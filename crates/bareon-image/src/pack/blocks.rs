@@ -14,7 +14,7 @@ use nix::{
 };
 
 use super::PackError;
-use crate::pool::Buffer;
+use crate::{pool::Buffer, zeros::is_zero};
 
 /// The size of the pieces in which zeros are handed on, in bytes; it divides every size of a block.
 const ZEROS: usize = 1 << 20;
@@ -135,11 +135,4 @@ fn next_data(file: &File, from: u64, size: u64) -> io::Result<u64> {
         Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(from),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether there are only zeros.
-pub fn is_zero(bytes: &[u8]) -> bool {
-    let (first, rest) = bytes.split_at(bytes.len().min(16));
-    // Comparing a thing with itself, moved by 16 bytes, is as fast as memory.
-    first.iter().all(|byte| *byte == 0) && rest == &bytes[..rest.len()]
 }

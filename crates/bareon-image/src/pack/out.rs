@@ -7,10 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    PackError,
-    blocks::{Block, is_zero},
-};
+use super::{PackError, blocks::Block};
+use crate::zeros::is_zero;
 
 /// The size of what is left out where it holds only zeros, in bytes.
 const GRAIN: usize = 1 << 14;

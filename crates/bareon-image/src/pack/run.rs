@@ -19,9 +19,9 @@ use super::{
     frames::Packer,
     multi,
     out::Out,
-    sums::{self, Adding, Sums, Takers},
+    sums::{self, Adding, Sums},
 };
-use crate::{Progress, pool::Pool, shared::TICK, source::Watch};
+use crate::{Progress, digest::Takers, pool::Pool, shared::TICK, source::Watch};
 
 /// Where the next packed piece comes.
 pub type Ticket = Receiver<Result<Vec<u8>, PackError>>;

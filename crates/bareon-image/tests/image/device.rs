@@ -7,9 +7,9 @@ use std::{
     process::Command,
 };
 
-use bareon_image::{Container, ImageError};
+use bareon_image::{Container, ImageError, Options, Silent, Verify};
 
-use crate::support::{MIB, Place, gzip, noise, write};
+use crate::support::{MIB, OLD, Place, gzip, noise, options, write};
 
 /// A loop device over a file of a [`Place`]; let go when dropped.
 struct Loop(PathBuf);
@@ -84,7 +84,7 @@ fn an_image_known_to_be_too_large_is_refused_before_the_first_byte() {
     let mut raw = place.request(&place.source(&data), Container::Raw);
     raw.target.clone_from(&device.0);
     let mut packed = raw.clone();
-    (packed.container, packed.size) = (Container::Gzip, Some(data.len() as u64));
+    (packed.request.container, packed.request.size) = (Some(Container::Gzip), Some(data.len() as u64));
     for request in [raw, packed] {
         let error = write(&request).unwrap_err();
         assert!(matches!(error, ImageError::NoRoom { exact: true, .. }), "{error:?}");
@@ -104,4 +104,23 @@ fn a_device_that_somebody_holds_is_refused() {
     assert!(matches!(error, ImageError::Busy { .. }), "{error:?}");
     drop(holder);
     write(&request).unwrap();
+}
+
+#[test]
+fn zeros_are_made_where_a_device_held_something() {
+    let mut data = noise(9 * MIB);
+    data[2 * MIB - 70_000..7 * MIB].fill(0);
+    data[8 * MIB..].fill(0);
+    let place = Place::with_old_data(10 * MIB);
+    for block in [512, 4096] {
+        fs::write(&place.target, vec![OLD; 10 * MIB]).unwrap();
+        let Some(device) = Loop::over(&place, block) else { return };
+        let request = place.request(&place.source(&gzip(&data)), Container::Gzip);
+        let options = Options { verify: Verify::Readback, ..options() };
+        bareon_image::write(&request, &options, &device.0, &Silent).unwrap();
+        drop(device);
+        let content = place.content();
+        assert!(content[..data.len()] == data, "blocks of {block}");
+        assert!(content[data.len()..].iter().all(|byte| *byte == OLD));
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bareon_image::{Container, ImageError, fetch, write as write_with};
+use bareon_image::{Algorithm, Container, ImageError, Sums, fetch, write as write_with};
 
 use crate::{
     server::{Asked, Content, ETAG, Server, body, head},
@@ -50,10 +50,11 @@ fn an_image_arrives_and_its_progress_is_told() {
     let listener = Listener::default();
     let mut request = place.request(&server.uri(), Container::Gzip);
     request.size = Some(data.len() as u64);
-    let written = write_with(&request, &options(), &listener).unwrap();
+    let written = write_with(&request, &options(), &request.target, &listener).unwrap();
     assert_eq!(&place.content()[..data.len()], data);
     assert_eq!((written.raw_bytes, written.container_bytes), (data.len() as u64, packed.len() as u64));
-    assert_eq!((written.sha256, written.md5, written.resumes), (sha256(&data), None, 0));
+    let sums = Sums::default().with(Algorithm::Sha256, Some(sha256(&data)));
+    assert_eq!((written.sums, written.resumes), (sums, 0));
     let totals = (Some(data.len() as u64), Some(packed.len() as u64));
     assert_eq!(*listener.started.lock().unwrap(), [totals]);
     assert_eq!(*listener.chunks.lock().unwrap(), [1, 2, 3, 4]);
@@ -72,8 +73,8 @@ fn a_transfer_that_breaks_off_goes_on_where_it_was() {
     let place = Place::with_old_data(0);
     let listener = Listener::default();
     let mut request = place.request(&server.uri(), Container::Gzip);
-    request.sha256 = Some(sha256(&data));
-    let written = write_with(&request, &options(), &listener).unwrap();
+    request.expect(Algorithm::Sha256, sha256(&data));
+    let written = write_with(&request, &options(), &request.target, &listener).unwrap();
     assert_eq!(place.content(), data);
     let asked = server.asked();
     assert_eq!(written.resumes as usize, asked.len() - 1);
@@ -203,7 +204,9 @@ fn a_server_that_is_busy_is_asked_again() {
     });
     let place = Place::with_old_data(0);
     let listener = Listener::default();
-    let written = write_with(&place.request(&server.uri(), Container::Raw), &options(), &listener).unwrap();
+    let written =
+        write_with(&place.request(&server.uri(), Container::Raw), &options(), &place.target, &listener)
+            .unwrap();
     assert_eq!((place.content() == data, written.resumes), (true, 0));
     let retried = listener.retried.lock().unwrap();
     assert_eq!(retried.iter().map(|(_, attempt)| *attempt).collect::<Vec<_>>(), [1, 2, 3]);
@@ -259,7 +262,9 @@ fn a_stall_is_ended_and_the_transfer_goes_on() {
     });
     let place = Place::with_old_data(0);
     let listener = Listener::default();
-    let written = write_with(&place.request(&server.uri(), Container::Raw), &options(), &listener).unwrap();
+    let written =
+        write_with(&place.request(&server.uri(), Container::Raw), &options(), &place.target, &listener)
+            .unwrap();
     assert_eq!((place.content() == data, written.resumes), (true, 1));
     assert!(listener.retried.lock().unwrap()[0].0.contains("nothing came for"));
     drop(release);
@@ -319,7 +324,8 @@ fn a_stop_is_heard_while_waiting_to_try_again() {
     let mut options = options();
     options.http.retry_delay = Duration::from_hours(1);
     options.http.max_retries = 0;
-    let error = write_with(&place.request(&server.uri(), Container::Raw), &options, &listener).unwrap_err();
+    let error = write_with(&place.request(&server.uri(), Container::Raw), &options, &place.target, &listener)
+        .unwrap_err();
     assert!(matches!(error.error, ImageError::Cancelled), "{error:?}");
     let error = fetch(&server.uri(), &options, 10, &listener).unwrap_err();
     assert!(matches!(error, ImageError::Cancelled), "{error:?}");
@@ -341,7 +347,9 @@ fn a_stop_is_heard_while_the_server_says_nothing() {
     let place = Place::with_old_data(MIB);
     let mut options = options();
     options.http.stall = Duration::from_hours(1);
-    let error = write_with(&place.request(&server.uri(), Container::Raw), &options, &*listener).unwrap_err();
+    let error =
+        write_with(&place.request(&server.uri(), Container::Raw), &options, &place.target, &*listener)
+            .unwrap_err();
     assert!(matches!(error.error, ImageError::Cancelled), "{error:?}");
     drop(release);
 }

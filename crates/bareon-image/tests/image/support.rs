@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    ops::{Deref, DerefMut},
     path::PathBuf,
     sync::{
         Mutex,
@@ -11,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use bareon_image::{Container, HttpOptions, ImageError, Options, Progress, Request, TargetState, Written};
+use bareon_image::{
+    Algorithm, Container, HttpOptions, ImageError, Options, Progress, Request, TargetState, Written,
+};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -86,16 +89,10 @@ impl Place {
         path.to_str().unwrap().to_owned()
     }
 
-    pub fn request(&self, uri: &str, container: Container) -> Request {
-        Request {
-            uri: uri.to_owned(),
-            container,
-            target: self.target.clone(),
-            size: None,
-            md5: None,
-            sha256: None,
-            container_sha256: None,
-        }
+    pub fn request(&self, uri: &str, container: Container) -> Asked {
+        let request =
+            Request { uris: vec![uri.to_owned()], container: Some(container), ..Request::default() };
+        Asked { request, target: self.target.clone() }
     }
 
     pub fn content(&self) -> Vec<u8> {
@@ -120,10 +117,44 @@ impl Place {
     }
 }
 
+/// A request, and where the image goes.
+#[derive(Clone)]
+pub struct Asked {
+    pub request: Request,
+    pub target: PathBuf,
+}
+
+impl Asked {
+    /// What is expected of the data.
+    pub fn expect(&mut self, algorithm: Algorithm, sum: String) {
+        self.request.sums = std::mem::take(&mut self.request.sums).with(algorithm, Some(sum));
+    }
+
+    /// What is expected of the file.
+    pub fn expect_of_file(&mut self, algorithm: Algorithm, sum: String) {
+        let sums = std::mem::take(&mut self.request.container_sums);
+        self.request.container_sums = sums.with(algorithm, Some(sum));
+    }
+}
+
+impl Deref for Asked {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
+}
+
+impl DerefMut for Asked {
+    fn deref_mut(&mut self) -> &mut Request {
+        &mut self.request
+    }
+}
+
 /// Writes with [`options`] and somebody who remembers; the state that an error tells must be that of the target.
-pub fn write(request: &Request) -> Result<Written, ImageError> {
+pub fn write(request: &Asked) -> Result<Written, ImageError> {
     let before = fs::read(&request.target).ok();
-    bareon_image::write(request, &options(), &Listener::default()).map_err(|failed| {
+    bareon_image::write(request, &options(), &request.target, &Listener::default()).map_err(|failed| {
         let after = fs::read(&request.target).ok();
         match failed.target {
             TargetState::Untouched => assert!(before == after, "something was written"),

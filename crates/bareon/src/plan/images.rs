@@ -1,7 +1,7 @@
 //! The images in a plan: those of the input, then the config drive's.
 
 use bareon_host::mkfs::FsType;
-use bareon_image::{Container, Request, shown};
+use bareon_image::{Algorithm, Container, Request, Sums, shown};
 
 use super::{Action, Options, Stage, Step, keep};
 use crate::{
@@ -16,13 +16,14 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
     let (scheme, kept) = (&deployment.partition_scheme, keep::kept(deployment));
     let place = |partition: &Partition| keep::place(partition, &kept, machine);
     let mount_point = options.tmp_path.join("grow");
-    let write = |request: Request, mirrors: &[String], grow, if_there| Step {
+    let write = |request: Request, target: &str, mirrors: &[String], grow, if_there| Step {
         stage: Stage::CopyImage,
-        what: what(&request, mirrors),
+        what: what(&request, target, mirrors),
         action: Action::WriteImage(Box::new(WriteImage {
-            ground: Ground::of(&request.target.to_string_lossy(), scheme, &place),
-            up: BringUp::of_devices(scheme, &[&request.target.to_string_lossy()], &place),
+            ground: Ground::of(target, scheme, &place),
+            up: BringUp::of_devices(scheme, &[target], &place),
             request,
+            target: target.into(),
             mirrors: mirrors.to_vec(),
             grow,
             mount_point: mount_point.clone(),
@@ -34,29 +35,26 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
         .iter()
         .filter_map(|image| {
             let grow = image.format.parse::<FsType>().ok();
-            Some(write(request(image)?, &image.mirrors, grow, false))
+            Some(write(request(image)?, &image.target_device, &image.mirrors, grow, false))
         })
         .collect();
     // A format without a config drive may still have a ready-made one written; none that is left over.
     let wanted = deployment.configdrive.is_some() || !options.prepare_configdrive;
     if let Some(device) = deployment.partition_scheme.configdrive_device().filter(|_| wanted) {
         let request = Request {
-            uri: options.config_drive_path.to_string_lossy().into_owned(),
-            container: Container::Raw,
-            target: device.into(),
-            size: None,
-            md5: None,
-            sha256: None,
-            container_sha256: None,
+            uris: vec![options.config_drive_path.to_string_lossy().into_owned()],
+            container: Some(Container::Raw),
+            ..Request::default()
         };
-        steps.push(write(request, &[], None, true));
+        steps.push(write(request, device, &[], None, true));
     }
     steps
 }
 
 /// What such a step does, for people.
-fn what(request: &Request, mirrors: &[String]) -> String {
-    let what = format!("write {} to {}", shown(&request.uri), request.target.display());
+fn what(request: &Request, target: &str, mirrors: &[String]) -> String {
+    let what =
+        format!("write {} to {target}", request.uris.first().map(|uri| shown(uri)).unwrap_or_default());
     let mirrors: Vec<_> = mirrors.iter().map(|mirror| shown(mirror)).collect();
     if mirrors.is_empty() { what } else { format!("{what}, else from {}", mirrors.join(", ")) }
 }
@@ -64,12 +62,12 @@ fn what(request: &Request, mirrors: &[String]) -> String {
 /// What is asked of the image stream; nothing where the container is none (which is refused).
 fn request(image: &Image) -> Option<Request> {
     Some(Request {
-        uri: image.uri.clone(),
-        container: image.container.parse().ok()?,
-        target: image.target_device.clone().into(),
+        uris: vec![image.uri.clone()],
+        container: Some(image.container.parse().ok()?),
         size: image.size,
-        md5: image.md5.clone(),
-        sha256: image.sha256.clone(),
-        container_sha256: image.container_sha256.clone(),
+        sums: Sums::default()
+            .with(Algorithm::Md5, image.md5.clone())
+            .with(Algorithm::Sha256, image.sha256.clone()),
+        container_sums: Sums::default().with(Algorithm::Sha256, image.container_sha256.clone()),
     })
 }

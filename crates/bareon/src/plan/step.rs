@@ -183,13 +183,14 @@ impl Step {
     /// What does the same by hand where no command is run for it.
     pub fn by_hand(&self) -> Option<String> {
         let Action::WriteImage(image) = &self.action else { return None };
-        let Request { uri, container, target, .. } = &image.request;
+        let Request { uris, container, .. } = &image.request;
+        let uri = uris.first()?;
         let unpack = match container {
-            Container::Raw => "",
-            Container::Gzip => " | gunzip -c",
+            Some(Container::Raw) | None => "",
+            Some(Container::Gzip) => " | gunzip -c",
         };
         let fetch = if uri.contains("://") { "curl -fL" } else { "cat" };
-        let target = quoted(&target.to_string_lossy());
+        let target = quoted(&image.device());
         Some(format!("{fetch} {}{unpack} | dd of={target} bs=1M conv=fsync", quoted(&shown(uri))))
     }
 }

@@ -26,8 +26,10 @@ const MIRRORED_RETRIES: u32 = 3;
 /// An image that is written.
 #[derive(Debug, Clone)]
 pub struct WriteImage {
-    /// What is fetched, what is expected of it, where it goes.
+    /// What is fetched, and what is expected of it.
     pub request: Request,
+    /// The device that it is written to.
+    pub target: PathBuf,
     /// Where else it is fetched from when the request's own address has no such image.
     pub mirrors: Vec<String>,
     /// What the target lies on by the layout; nothing for what is not of the layout (which is refused).
@@ -92,7 +94,7 @@ impl WriteImage {
 
     /// The device that is written.
     pub fn device(&self) -> String {
-        self.request.target.to_string_lossy().into_owned()
+        self.target.to_string_lossy().into_owned()
     }
 
     /// Writes the image and grows its file system.
@@ -128,15 +130,15 @@ impl WriteImage {
             if retries == 0 { MIRRORED_RETRIES } else { retries.min(MIRRORED_RETRIES) };
         let mut request = self.request.clone();
         for next in &self.mirrors {
-            match bareon_image::write(&request, &impatient, progress) {
+            match bareon_image::write(&request, &impatient, &self.target, progress) {
                 Err(error) if error.error.is_of_source() => {
                     tracing::warn!("trying the mirror {} next: {}", bareon_image::shown(next), chain(&error));
-                    request.uri.clone_from(next);
+                    request.uris = vec![next.clone()];
                 }
                 done => return done,
             }
         }
-        bareon_image::write(&request, options, progress)
+        bareon_image::write(&request, options, &self.target, progress)
     }
 
     fn grow(&self, host: &dyn Runner) -> Result<(), CopyImageError> {
@@ -186,7 +188,7 @@ impl WriteImage {
 #[cfg(test)]
 mod tests {
     use bareon_host::Script;
-    use bareon_image::Container;
+    use bareon_image::{Algorithm, Container, Sums};
 
     use super::*;
 
@@ -222,9 +224,9 @@ mod tests {
         std::fs::write(&target, [9; 4096]).unwrap();
         let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let (_other, mut write) = grown("ext4");
-        write.request.uri = "/nowhere/image".into();
-        write.request.target.clone_from(&target);
-        write.request.md5 = Some("c9b1bae2bf93c8b9b87b914640dc969c".into());
+        write.request.uris = vec!["/nowhere/image".into()];
+        write.target.clone_from(&target);
+        write.request.sums = Sums::default().with(Algorithm::Md5, Some("c9b1bae2bf93c8b9b87b914640dc969c"));
         write.mirrors = vec![text(&bad), text(&good), "/never/asked".into()];
         let written = write.write(&Options::default(), &bareon_image::Silent).unwrap();
         assert_eq!((written.uri, written.raw_bytes), (text(&good), 3000));
@@ -232,7 +234,7 @@ mod tests {
         write.mirrors = vec![text(&bad), "/nor/here".into()];
         let error = write.write(&Options::default(), &bareon_image::Silent).unwrap_err();
         assert!(error.to_string().contains("/nor/here"), "{error}");
-        write.request.target = tmp.path().join("no target");
+        write.target = tmp.path().join("no target");
         let error = write.write(&Options::default(), &bareon_image::Silent).unwrap_err();
         assert!(error.to_string().contains("no target"), "{error}");
     }
@@ -240,21 +242,15 @@ mod tests {
     /// An image for a device that does not exist, whose file system is to be grown.
     fn grown(fs: &str) -> (tempfile::TempDir, WriteImage) {
         let tmp = tempfile::tempdir().unwrap();
-        let request = Request {
-            uri: "/nowhere".into(),
-            container: Container::Raw,
-            target: "/dev/no1".into(),
-            size: None,
-            md5: None,
-            sha256: None,
-            container_sha256: None,
-        };
+        let request =
+            Request { uris: vec!["/nowhere".into()], container: Some(Container::Raw), ..Request::default() };
         let grow = Some(fs.parse().unwrap());
         let mount_point = tmp.path().into();
         (
             tmp,
             WriteImage {
                 request,
+                target: "/dev/no1".into(),
                 mirrors: Vec::new(),
                 ground: None,
                 up: None,
