@@ -38,7 +38,7 @@ pub use pipeline::{ceiling, fetch, write, write_to};
 pub use progress::{Progress, Silent};
 pub use request::{HttpOptions, Options, ProxyUse, Request, TargetState, Verify, Written};
 pub use source::{check_uri, client::build as http_client, shown};
-pub use target::{Device, Target};
+pub use target::{Device, Medium, Target};
 
 /// 2^20 bytes.
 const MIB: u64 = 1 << 20;

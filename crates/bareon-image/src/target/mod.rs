@@ -1,8 +1,10 @@
 //! What an image is written to. A kind of target is a [`Target`].
 
 mod device;
+mod medium;
 
 pub use device::Device;
+pub use medium::Medium;
 
 use crate::{ImageError, TargetState};
 
