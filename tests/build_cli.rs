@@ -148,6 +148,28 @@ fn what_the_original_took_is_shown_and_not_built() {
 }
 
 #[test]
+fn files_that_are_not_here_are_refused_where_the_document_names_them() {
+    let dir = dir();
+    let mut document = document();
+    let gone = |name: &str| dir.path().join(name);
+    document["extra_files"] = json!([gone("top")]);
+    document["bootstrap"] = json!({
+        "extra_files": [dir.path(), gone("one")],
+        "post_script_file": gone("post"),
+        "certs": gone("cert"),
+    });
+    let mut command = builder(&dir);
+    let shown = plan(command.args(["--data-driver", "bootstrap_build_image", "plan", "--json"]), &document);
+    let places: Vec<_> = shown["refusals"].as_array().unwrap().iter().map(|one| &one["path"]).collect();
+    for place in
+        ["/extra_files/0", "/bootstrap/extra_files/1", "/bootstrap/post_script_file", "/bootstrap/certs"]
+    {
+        assert!(places.contains(&&json!(place)), "{place}: {places:?}");
+    }
+    assert!(!places.contains(&&json!("/bootstrap/extra_files/0")), "{places:?}");
+}
+
+#[test]
 #[ignore = "needs root, as a build runs in namespaces of its own"]
 fn a_build_refuses_what_its_plan_says_is_refused() {
     let dir = dir();

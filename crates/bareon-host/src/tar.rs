@@ -24,6 +24,34 @@ pub fn create(folder: &Path, epoch: u64, archive: &Path) -> Cmd {
         .arg(".")
 }
 
+/// Archives all of `folder` into `archive`, as if root owned it.
+pub fn create_as_root(folder: &Path, archive: &Path) -> Cmd {
+    Tool::Tar
+        .cmd()
+        .time_limit(TIME_LIMIT)
+        .args(["--create", "--xattrs", "--owner=0", "--group=0", "--numeric-owner", "--file"])
+        .arg(archive)
+        .arg("--directory")
+        .arg(folder)
+        .arg(".")
+}
+
+/// Lays what `archive` (a path within the tree at `root`) holds over that tree, by its own tar, for which its links lead to
+/// what they lead to on the installed system. A folder that is there keeps its mode.
+pub fn lay_over(root: &Path, archive: &str) -> Cmd {
+    Cmd::inside(root, "tar").time_limit(TIME_LIMIT).args([
+        "--extract",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--same-permissions",
+        "--numeric-owner",
+        "--keep-directory-symlink",
+        "--no-overwrite-dir",
+        "--file",
+        archive,
+    ])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +64,13 @@ mod tests {
              --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime --mtime=@7 --clamp-mtime \
              --file /w/tree.tar --directory /w/tree ."
         );
+    }
+
+    #[test]
+    fn what_is_laid_over_a_tree_belongs_to_root() {
+        let pack = create_as_root(Path::new("/files"), Path::new("/t/run/x.tar")).to_string();
+        assert!(pack.contains("--owner=0 --group=0") && pack.ends_with("--directory /files ."), "{pack}");
+        let unpack = lay_over(Path::new("/t"), "/run/x.tar").to_string();
+        assert!(unpack.starts_with("chroot /t ") && unpack.ends_with("--no-overwrite-dir --file /run/x.tar"));
     }
 }

@@ -334,7 +334,7 @@ impl Call<'_> {
 }
 
 fn mistaken(mistakes: Mistakes) -> Failure {
-    Failure::new("the input document has mistakes").with_mistakes(mistakes.0)
+    Failure::of_input(mistakes.0)
 }
 
 /// Stops a small transfer when the run is told to stop.

@@ -27,3 +27,8 @@ pub fn uuid(digest: &[u8]) -> String {
     let digits = hex(&bytes);
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
+
+/// An id that is a function of a text; see [`uuid`].
+pub fn uuid_of(text: &str) -> String {
+    uuid(&Sha256::digest(text))
+}

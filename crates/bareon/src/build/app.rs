@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cli::{Build, Context, Failure, Invocation},
     digest,
-    drivers::build_image::{self, Blueprint, BuildDriver},
+    drivers::build_image::{self, BuildDriver},
 };
 
 /// Does what `invocation` says.
@@ -59,12 +59,8 @@ impl Call<'_> {
     fn plan(&self, force: bool) -> Result<(Plan, Value), Failure> {
         let driver = self.driver()?;
         let document = self.invocation.settings.document()?;
-        let Blueprint { scheme, deferred } = driver
-            .read(&document)
-            .map_err(|mistakes| Failure::new("the input document has mistakes").with_mistakes(mistakes.0))?;
-        let mut plan = plan::plan(scheme, &self.options(force), &self.host);
-        plan.refusals.splice(..0, deferred);
-        Ok((plan, document))
+        let blueprint = driver.read(&document).map_err(|mistakes| Failure::of_input(mistakes.0))?;
+        Ok((plan::plan(blueprint, &self.options(force), &self.host), document))
     }
 
     fn options(&self, force: bool) -> Options {

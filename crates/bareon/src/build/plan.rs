@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     cli::value::{Bootstrapper, BuildIn},
-    drivers::{Mistake, mistake::pointer},
+    drivers::{Mistake, Origins, build_image::Blueprint, mistake::pointer},
     objects::{
         BuildScheme,
         build::{DiskImage, ImageFormat, SignedBy, TarImage, TreeImage},
@@ -73,8 +73,8 @@ pub enum Action {
     Look,
     /// The smallest tree is made.
     Bootstrap(Bootstrap),
-    /// Packages are installed.
-    Install,
+    /// Packages are installed; what earlier builds fetched.
+    Install(Option<Cache>),
     /// The tree is given what the input asks for beside packages.
     Customize,
     /// What the build left in the tree is removed.
@@ -131,7 +131,8 @@ fn products(scheme: &BuildScheme) -> Vec<PathBuf> {
 }
 
 /// Plans a build.
-pub fn plan(scheme: BuildScheme, options: &Options, host: &dyn Runner) -> Plan {
+pub fn plan(blueprint: Blueprint, options: &Options, host: &dyn Runner) -> Plan {
+    let Blueprint { scheme, deferred, origins } = blueprint;
     let products = products(&scheme);
     let first = products.first().cloned().unwrap_or_default();
     let output = scheme.metadata.clone().unwrap_or(first);
@@ -139,9 +140,10 @@ pub fn plan(scheme: BuildScheme, options: &Options, host: &dyn Runner) -> Plan {
     // A folder of files that are not whole tells of a build that was killed while they appeared.
     let done = !products.is_empty() && products.iter().all(|file| file.exists()) && !places.staging.exists();
     if done && !options.force {
-        return Plan { scheme, places, output, steps: Vec::new(), refusals: Vec::new() };
+        return Plan { scheme, places, output, steps: Vec::new(), refusals: deferred };
     }
-    let refusals = refusals(&scheme, options, &output, host);
+    let mut refusals = refusals(&scheme, &origins, options, &output, host);
+    refusals.splice(..0, deferred);
     // Without a repository there is nothing to begin with, which the driver refuses.
     let steps = if scheme.repos.is_empty() { Vec::new() } else { steps(&scheme, options, &places) };
     Plan { scheme, places, output, steps, refusals }
@@ -163,7 +165,7 @@ fn steps(scheme: &BuildScheme, options: &Options, places: &Places) -> Vec<Step> 
         ),
         step(
             format!("install {} packages and what they need", scheme.packages.len()),
-            Action::Install,
+            Action::Install(bootstrap.cache),
             install::commands(&tree, scheme),
         ),
         step("set the password of root, add what the input brings".into(), Action::Customize, Vec::new()),
@@ -196,7 +198,13 @@ fn steps(scheme: &BuildScheme, options: &Options, places: &Places) -> Vec<Step> 
 }
 
 /// All that cannot be.
-fn refusals(scheme: &BuildScheme, options: &Options, output: &Path, host: &dyn Runner) -> Vec<Mistake> {
+fn refusals(
+    scheme: &BuildScheme,
+    origins: &Origins,
+    options: &Options,
+    output: &Path,
+    host: &dyn Runner,
+) -> Vec<Mistake> {
     let mut found = Vec::new();
     for tool in tools(scheme, options) {
         let origin = tool.origin();
@@ -221,16 +229,16 @@ fn refusals(scheme: &BuildScheme, options: &Options, output: &Path, host: &dyn R
     }
     let custom = &scheme.custom;
     for (i, folder) in custom.extra_files.iter().enumerate() {
-        readable(format!("/extra_files/{i}"), folder, true);
+        readable(origins.of(&format!("/custom/extra_files/{i}")), folder, true);
     }
     for (i, file) in custom.certs.iter().enumerate() {
-        readable(format!("/certs/{i}"), file, false);
+        readable(origins.of(&format!("/custom/certs/{i}")), file, false);
     }
     if let Some(file) = &custom.post_script_file {
-        readable("/post_script_file".into(), file, false);
+        readable(origins.of("/custom/post_script_file"), file, false);
     }
     if let Some(file) = &custom.root_ssh_authorized_file {
-        readable("/root_ssh_authorized_file".into(), file, false);
+        readable(origins.of("/custom/root_ssh_authorized_file"), file, false);
     }
     let of_image = |image: &TreeImage| {
         let place = pointer("/image_data", &image.mount.to_string_lossy());

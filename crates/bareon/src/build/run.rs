@@ -24,6 +24,7 @@ use super::{
         clean::{self, CleanError},
         customize::{self, CustomizeError},
         guest::{Guest, GuestError},
+        initrds::{self, InitrdError},
         install::{self, InstallError},
         release::{self, Release, ReleaseError},
     },
@@ -86,6 +87,9 @@ pub enum StepError {
     /// What the input asks for beside packages.
     #[error(transparent)]
     Customize(#[from] CustomizeError),
+    /// An initrd.
+    #[error(transparent)]
+    Initrd(#[from] InitrdError),
     /// Cleaning up.
     #[error(transparent)]
     Clean(#[from] CleanError),
@@ -220,7 +224,7 @@ impl<'a> Build<'a> {
                 bootstrap.run(self.host, scheme, &self.releases)?;
                 tracing::info!("Running deboostrap completed");
             }
-            Action::Install => self.install()?,
+            Action::Install(cache) => self.install(cache.as_ref())?,
             Action::Customize => self.customize()?,
             Action::Clean => clean::run(&self.tree, &scheme.custom.extra_files, self.epoch)?,
             Action::FileSystem(image) => {
@@ -274,13 +278,12 @@ impl<'a> Build<'a> {
         self.plan.scheme.repos.iter().filter_map(local).collect()
     }
 
-    fn install(&self) -> Result<(), StepError> {
+    fn install(&self, cache: Option<&Cache>) -> Result<(), StepError> {
         let scheme = &self.plan.scheme;
-        let cache = self.options.cache_dir.as_deref().map(|dir| Cache::new(dir, &scheme.repos));
         let guest = Guest::enter(self.host, &self.tree, &self.shown())?;
         install::configure(&self.tree, scheme, &self.releases, self.options.fetch_packages_attempts)?;
         customize::preseed(self.host, &self.tree, &scheme.custom.debconf)?;
-        install::run(self.host, &self.tree, scheme, cache.as_ref(), self.epoch)?;
+        install::run(self.host, &self.tree, scheme, cache, self.epoch)?;
         Ok(guest.close()?)
     }
 
@@ -289,7 +292,15 @@ impl<'a> Build<'a> {
         if self.plan.scheme.bootstrap.is_some() {
             ramdisk::overlay::lay(self.host, &self.tree, ramdisk::overlay::program().as_deref())?;
         }
-        customize::run(self.host, &self.tree, &self.plan.scheme.custom, &self.seed)?;
+        let custom = &self.plan.scheme.custom;
+        customize::run(self.host, &self.tree, custom, &self.seed)?;
+        // A ramdisk's is made apart, and nothing of /boot is in it.
+        if self.plan.scheme.bootstrap.is_none() {
+            initrds::make(self.host, &self.tree, self.epoch)?;
+        }
+        if let Some(script) = &custom.post_script_file {
+            customize::post_script(self.host, &self.tree, script)?;
+        }
         Ok(guest.close()?)
     }
 
@@ -312,8 +323,7 @@ impl<'a> Build<'a> {
     fn ramdisk(&mut self) -> Result<(), StepError> {
         let scheme = &self.plan.scheme;
         let Some(bootstrap) = &scheme.bootstrap else { return Ok(()) };
-        let packages = metadata::installed(&self.tree)?;
-        let packages = packages.into_iter().map(|package| (package.name, package.version)).collect();
+        let packages = metadata::versions(metadata::installed(&self.tree)?.iter());
         let os = metadata::OsRelease::of(&self.tree)?;
         let os = OperatingSystem { name: os.known_name(), major: os.major(), minor: os.minor() };
         let facts = ramdisk::Facts {

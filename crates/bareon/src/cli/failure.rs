@@ -26,6 +26,11 @@ impl Failure {
         Self { message: message.into(), mistakes: Vec::new(), findings: Vec::new() }
     }
 
+    /// The input document cannot be read.
+    pub fn of_input(mistakes: impl IntoIterator<Item = Mistake>) -> Self {
+        Self::new("the input document has mistakes").with_mistakes(mistakes)
+    }
+
     /// Adds the mistakes of the input document.
     #[must_use]
     pub fn with_mistakes(mut self, mistakes: impl IntoIterator<Item = Mistake>) -> Self {

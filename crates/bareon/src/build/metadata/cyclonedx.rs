@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Contents, Facts, Licensed, OsRelease, time, uuid, version};
+use super::{Contents, Facts, Licensed, OsRelease, time, version};
+use crate::digest;
 
 /// The text of the document.
 pub fn document(facts: &Facts<'_>, contents: &Contents<'_>) -> String {
@@ -29,7 +30,7 @@ pub fn document(facts: &Facts<'_>, contents: &Contents<'_>) -> String {
         },
         "components": components,
     });
-    document["serialNumber"] = format!("urn:uuid:{}", uuid(&document.to_string())).into();
+    document["serialNumber"] = format!("urn:uuid:{}", digest::uuid_of(&document.to_string())).into();
     format!("{document:#}\n")
 }
 

@@ -176,15 +176,6 @@ impl Files<'_> {
     }
 }
 
-/// An id that is a function of `text`: a UUID of version 8 (RFC 9562).
-fn uuid(text: &str) -> String {
-    let mut digits = sha256(text.as_bytes());
-    digits.replace_range(12..13, "8");
-    digits.replace_range(16..17, "8");
-    let part = |range: std::ops::Range<usize>| &digits[range];
-    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
-}
-
 /// A time as RFC 3339 writes it.
 fn time(epoch: u64) -> String {
     let at = i64::try_from(epoch).ok().and_then(|epoch| jiff::Timestamp::from_second(epoch).ok());

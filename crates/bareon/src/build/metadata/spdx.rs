@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Contents, Facts, Licensed, OsRelease, Package, time, uuid, version};
+use super::{Contents, Facts, Licensed, OsRelease, Package, time, version};
+use crate::digest;
 
 /// What stands where nobody says anything.
 const NOTHING: &str = "NOASSERTION";
@@ -45,7 +46,7 @@ pub fn document(facts: &Facts<'_>, contents: &Contents<'_>) -> String {
         document["hasExtractedLicensingInfos"] = Value::Array(references);
     }
     // A name that no other document has, and that the same one always has.
-    document["documentNamespace"] = format!("urn:uuid:{}", uuid(&document.to_string())).into();
+    document["documentNamespace"] = format!("urn:uuid:{}", digest::uuid_of(&document.to_string())).into();
     format!("{document:#}\n")
 }
 

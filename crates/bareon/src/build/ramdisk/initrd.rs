@@ -5,21 +5,15 @@ use std::{fs, path::Path};
 use bareon_host::{Cmd, Runner};
 
 use super::RamdiskError;
-use crate::steps::bootloader::family;
+use crate::{build::tree::initrds, steps::bootloader::family};
 
 /// The version of the tree's newest kernel that has its modules.
 ///
 /// # Errors
 /// When there is none.
 pub(super) fn kernel(tree: &Path) -> Result<String, RamdiskError> {
-    let entries = fs::read_dir(tree.join("boot")).map_err(|_| RamdiskError::NoKernel)?;
-    entries
-        .filter_map(|entry| {
-            let version = entry.ok()?.file_name().to_str()?.strip_prefix("vmlinuz-")?.to_owned();
-            tree.join("lib/modules").join(&version).is_dir().then_some(version)
-        })
-        .max_by(|a, b| family::by_version(a, b))
-        .ok_or(RamdiskError::NoKernel)
+    let kernels = initrds::kernels(tree).into_iter();
+    kernels.max_by(|a, b| family::by_version(a, b)).ok_or(RamdiskError::NoKernel)
 }
 
 /// Makes the initrd `file` for the kernel `version` of `tree`, compressed as `compress` says (`xz`, `gzip`, `zstd`).

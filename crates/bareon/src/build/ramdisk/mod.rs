@@ -20,12 +20,12 @@ mod metadata;
 pub mod overlay;
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use bareon_host::{CommandError, Runner, squashfs};
+use serde_json::{Map, Value};
 
 use crate::{
     build::tree::guest::{Guest, GuestError},
@@ -75,7 +75,7 @@ pub struct Facts<'a> {
     /// The operating system, as read from the tree.
     pub operating_system: &'a OperatingSystem,
     /// The packages that are installed in the tree, with their versions.
-    pub packages: &'a BTreeMap<String, String>,
+    pub packages: &'a Map<String, Value>,
     /// Where they came from.
     pub repos: &'a [Repo],
 }

@@ -1,7 +1,7 @@
 //! The smallest tree: by debootstrap or by mmdebstrap, both from the first repository of the input.
 //!
-//! debootstrap downloads first and unpacks then, so that what it downloaded can be kept: it is taken again as long as
-//! the mirror's Release file is the same. mmdebstrap takes indexes and packages as apt keeps them. Signatures are
+//! Where packages are kept, debootstrap downloads first and unpacks then, so that what it downloaded is taken again as long
+//! as the mirror's Release file is the same; else it does both at once, as packing up what it downloaded takes its time. mmdebstrap takes indexes and packages as apt keeps them. Signatures are
 //! checked unless the repository is trusted.
 
 use std::{
@@ -19,6 +19,7 @@ use nix::unistd::geteuid;
 use super::{
     apt,
     cache::{ARCHIVES, Cache, CacheError, LISTS, is_package},
+    last,
     release::{Release, proxy_use},
     told,
 };
@@ -76,7 +77,10 @@ impl Bootstrap {
         match self.by {
             Bootstrapper::Debootstrap => {
                 let (build, tarball) = (self.debootstrap(scheme, &Release::default()), self.tarball());
-                vec![build.download(&tarball), build.unpack(&tarball)]
+                match self.cache {
+                    Some(_) => vec![build.download(&tarball), build.unpack(&tarball)],
+                    None => vec![build.run()],
+                }
             }
             Bootstrapper::Mmdebstrap => vec![self.mmdebstrap(scheme, None).run()],
         }
@@ -118,20 +122,16 @@ impl Bootstrap {
         release: &Release,
     ) -> Result<(), BootstrapError> {
         let build = self.debootstrap(scheme, release);
+        let Some(cache) = &self.cache else { return self.tool(host, &build.run(), scheme) };
         let repo = first(scheme);
-        let kept = self.cache.as_ref().map(|cache| cache.bootstrap(repo, &release.sha256));
-        let made = self.tarball();
-        let tarball = if let Some(kept) = kept.as_deref().filter(|kept| kept.exists()) {
+        let (made, kept) = (self.tarball(), cache.bootstrap(repo, &release.sha256));
+        if kept.exists() {
             tracing::info!("the mirror is as it was: debootstrap takes what {} holds", kept.display());
-            kept
-        } else {
-            self.tool(host, &build.download(&made), scheme)?;
-            if let (Some(cache), Some(kept)) = (&self.cache, &kept) {
-                cache.keep_bootstrap(&made, kept, &repo.suite)?;
-            }
-            &made
-        };
-        self.tool(host, &build.unpack(tarball), scheme)?;
+            return self.tool(host, &build.unpack(&kept), scheme);
+        }
+        self.tool(host, &build.download(&made), scheme)?;
+        cache.keep_bootstrap(&made, &kept, &repo.suite)?;
+        self.tool(host, &build.unpack(&made), scheme)?;
         // The next step needs the room.
         let _ = fs::remove_file(&made);
         Ok(())
@@ -269,10 +269,4 @@ fn said(stdout: &str, stderr: &str) -> Vec<String> {
     let errors = all.iter().filter(|line| TELLING.iter().any(|start| line.starts_with(start)));
     let errors: Vec<_> = errors.map(|line| (*line).to_owned()).collect();
     if errors.is_empty() { last(&all.join("\n")) } else { errors }
-}
-
-fn last(text: &str) -> Vec<String> {
-    const LINES: usize = 8;
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }

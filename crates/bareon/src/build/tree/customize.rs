@@ -1,5 +1,6 @@
 //! What the input asks for beside packages: answers to debconf before they are installed; afterwards the password of
-//! root, keys, certificates, folders that are laid over the tree, and a script that is run in it at the very end.
+//! root, keys, certificates, folders that are laid over the tree ([`run`]), and a script that is run in it at the very end
+//! ([`post_script`]).
 
 use std::{
     fs, io,
@@ -7,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bareon_host::{Cmd, CommandError, Runner, Tool};
+use bareon_host::{Cmd, CommandError, Runner, tar};
 use sha_crypt::{PasswordHasher, ShaCrypt};
 use sha2::{Digest, Sha256};
 
-use super::told;
+use super::{last_of_both, told};
 use crate::objects::build::{Customization, RootPassword};
 
 /// Where in the tree the script lies while it runs.
@@ -76,7 +77,7 @@ pub fn preseed(host: &dyn Runner, tree: &Path, answers: &[String]) -> Result<(),
     host.run(&cmd).map(drop).map_err(|error| failed("answering debconf's questions", error))
 }
 
-/// Does the rest. `seed` is a text that tells this build from others, and holds no secret.
+/// Does all but the script. `seed` is a text that tells this build from others, and holds no secret.
 ///
 /// # Errors
 /// With the first thing that cannot be done.
@@ -88,13 +89,7 @@ pub fn run(host: &dyn Runner, tree: &Path, custom: &Customization, seed: &str) -
     if !custom.certs.is_empty() {
         certify(host, tree, &custom.certs)?;
     }
-    for folder in &custom.extra_files {
-        lay_over(host, tree, folder)?;
-    }
-    match &custom.post_script_file {
-        Some(script) => post_script(host, tree, script),
-        None => Ok(()),
-    }
+    custom.extra_files.iter().try_for_each(|folder| lay_over(host, tree, folder))
 }
 
 /// Sets the password of root, or locks it. A hash is handed over on standard input: nobody sees it in a list of processes.
@@ -161,27 +156,17 @@ fn certify(host: &dyn Runner, tree: &Path, certs: &[PathBuf]) -> Result<(), Cust
 /// they lead to on the installed system; a folder that is there keeps its mode.
 fn lay_over(host: &dyn Runner, tree: &Path, folder: &Path) -> Result<(), CustomizeError> {
     let packed = tree.join(EXTRA.trim_start_matches('/'));
-    let pack =
-        Tool::Tar.cmd().args(["--create", "--xattrs", "--owner=0", "--group=0", "--numeric-owner", "--file"]);
-    let unpack = Cmd::inside(tree, "tar").args([
-        "--extract",
-        "--xattrs",
-        "--xattrs-include=*",
-        "--same-permissions",
-        "--numeric-owner",
-        "--keep-directory-symlink",
-        "--no-overwrite-dir",
-        "--file",
-        EXTRA,
-    ]);
     let run = |cmd| host.run(&cmd);
-    let result = run(pack.arg(&packed).arg("--directory").arg(folder).arg(".")).and_then(|_| run(unpack));
+    let result = run(tar::create_as_root(folder, &packed)).and_then(|_| run(tar::lay_over(tree, EXTRA)));
     let _ = fs::remove_file(&packed);
     result.map(drop).map_err(|error| failed("laying a folder of `extra_files` over the tree", error))
 }
 
 /// Runs the script of the input in the tree, and removes it.
-fn post_script(host: &dyn Runner, tree: &Path, script: &Path) -> Result<(), CustomizeError> {
+///
+/// # Errors
+/// When it cannot be copied there, and when it fails.
+pub fn post_script(host: &dyn Runner, tree: &Path, script: &Path) -> Result<(), CustomizeError> {
     let inside = tree.join(SCRIPT.trim_start_matches('/'));
     let copied = fs::copy(script, &inside)
         .and_then(|_| fs::set_permissions(&inside, fs::Permissions::from_mode(0o755)));
@@ -193,19 +178,9 @@ fn post_script(host: &dyn Runner, tree: &Path, script: &Path) -> Result<(), Cust
     let result = host.run(&Cmd::inside_with(tree, &["HOME=/root", "DEBIAN_FRONTEND=noninteractive"], SCRIPT));
     let _ = fs::remove_file(&inside);
     result.map(drop).map_err(|source| {
-        let said = source.outputs().map(|(out, err)| last(out, err)).unwrap_or_default();
+        let said = source.outputs().map(|(out, err)| last_of_both(out, err)).unwrap_or_default();
         CustomizeError::Script { path: script.into(), said, source: source.into() }
     })
-}
-
-/// The last lines of both outputs.
-fn last(stdout: &str, stderr: &str) -> Vec<String> {
-    const LINES: usize = 5;
-    let end = |text: &str| {
-        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        lines[lines.len().saturating_sub(LINES)..].to_vec()
-    };
-    [end(stdout), end(stderr)].concat()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use bareon_host::{Cmd, CommandError, Runner, apt as apt_get};
 use super::{
     apt,
     cache::{ARCHIVES, Cache, CacheError, LISTS},
+    initrds,
     release::Release,
     told,
 };
@@ -98,7 +99,7 @@ pub fn configure(
     Ok(())
 }
 
-/// Brings the tree up to date, and installs the packages of the input.
+/// Brings the tree up to date, and installs the packages of the input. Kernels have no initrd then: see [`initrds`].
 ///
 /// # Errors
 /// When apt fails, with what it says.
@@ -116,7 +117,8 @@ pub fn run(
         cache.lend(&lists, &archives)?;
     }
     let call = |what, cmd: Cmd| -> Result<String, InstallError> {
-        match host.run(&cmd.env_inside("SOURCE_DATE_EPOCH", &epoch.to_string())) {
+        let (name, value) = initrds::NOT_YET;
+        match host.run(&cmd.env_inside("SOURCE_DATE_EPOCH", &epoch.to_string()).env_inside(name, value)) {
             Ok(output) => Ok(output.stdout),
             Err(source) => {
                 let why = source.outputs().map(|(out, err)| apt_get::reasons(out, err)).unwrap_or_default();

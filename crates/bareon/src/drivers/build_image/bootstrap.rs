@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Told, given};
 use crate::{
-    digest::sha256,
+    digest,
     drivers::{nailgun::metadata::base_name, place::Place},
     objects::build::Bootstrap,
 };
@@ -16,7 +16,7 @@ const COMPRESSIONS: [&str; 3] = ["xz", "gzip", "zstd"];
 
 /// The ramdisk that stands at `place` of `document`, written to `output`. What is left out is as callers have it.
 pub(super) fn read(place: &Place<'_>, document: &Value, output: PathBuf, told: &mut Told) -> Bootstrap {
-    let uuid = text(place, "uuid", told).unwrap_or_else(|| derived_uuid(document));
+    let uuid = text(place, "uuid", told).unwrap_or_else(|| digest::uuid_of(&document.to_string()));
     let mut bootstrap = Bootstrap {
         label: text(place, "label", told).unwrap_or_else(|| uuid.clone()),
         extend_kopts: text(place, "extend_kopts", told).unwrap_or_default(),
@@ -33,12 +33,6 @@ pub(super) fn read(place: &Place<'_>, document: &Value, output: PathBuf, told: &
     container(place, &mut bootstrap, told);
     modules(place, &mut bootstrap, told);
     bootstrap
-}
-
-/// An id that follows from the document, in the form of a UUID of version 8 (RFC 9562).
-fn derived_uuid(document: &Value) -> String {
-    let sum = sha256(document.to_string());
-    format!("{}-{}-8{}-8{}-{}", &sum[..8], &sum[8..12], &sum[13..16], &sum[17..20], &sum[20..32])
 }
 
 /// A text of one line, where it is given and not empty.

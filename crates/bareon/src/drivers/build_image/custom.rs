@@ -19,8 +19,8 @@ pub(super) fn read(place: &Place<'_>, custom: &mut Customization, told: &mut Tol
     if let Some(file) = file(place, "post_script_file", told) {
         custom.post_script_file = Some(file);
     }
-    custom.extra_files.extend(files(place, "extra_files", told));
-    custom.certs.extend(files(place, "certs", told));
+    files(place, "extra_files", &mut custom.extra_files, told);
+    files(place, "certs", &mut custom.certs, told);
     custom.debconf.extend(debconf(place, told));
 }
 
@@ -52,17 +52,26 @@ const HASH: &str = "write what `openssl passwd -6` prints, or leave it out to lo
 /// A file of the build host.
 fn file(place: &Place<'_>, key: &str, told: &mut Told) -> Option<PathBuf> {
     let found = given(place, key).filter(|found| found.value != "")?;
-    path(&found, told)
+    let path = path(&found, told)?;
+    told.origins.at(format!("/custom/{key}"), found.path);
+    Some(path)
 }
 
-/// Files or folders of the build host.
-fn files(place: &Place<'_>, key: &str, told: &mut Told) -> Vec<PathBuf> {
-    let Some(found) = given(place, key).filter(|found| found.value != "") else { return Vec::new() };
-    if found.value.is_string() {
-        return path(&found, told).into_iter().collect();
+/// Adds files or folders of the build host to `list`.
+fn files(place: &Place<'_>, key: &str, list: &mut Vec<PathBuf>, told: &mut Told) {
+    let Some(found) = given(place, key).filter(|found| found.value != "") else { return };
+    let items = if found.value.is_string() {
+        vec![found]
+    } else {
+        let items = found.items("write a list of absolute paths on this machine", &mut told.mistakes);
+        items.into_iter().flatten().collect()
+    };
+    for item in items {
+        if let Some(path) = path(&item, told) {
+            told.origins.at(format!("/custom/{key}/{}", list.len()), item.path);
+            list.push(path);
+        }
     }
-    let items = found.items("write a list of absolute paths on this machine", &mut told.mistakes);
-    items.into_iter().flatten().filter_map(|item| path(&item, told)).collect()
 }
 
 fn path(place: &Place<'_>, told: &mut Told) -> Option<PathBuf> {

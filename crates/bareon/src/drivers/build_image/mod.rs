@@ -20,7 +20,7 @@ mod tests;
 
 use serde_json::Value;
 
-use super::{DriverError, Listed, Mistake, Mistakes, place::Place};
+use super::{DriverError, Listed, Mistake, Mistakes, Origins, place::Place};
 use crate::objects::BuildScheme;
 
 /// What the document of a driver comes to.
@@ -30,6 +30,8 @@ pub struct Blueprint {
     pub scheme: BuildScheme,
     /// Mistakes that a plan shows and a build refuses.
     pub deferred: Vec<Mistake>,
+    /// Where in the document its parts stand, by pointers into the scheme.
+    pub origins: Origins,
 }
 
 /// A reader of one format of what is to be built.
@@ -143,6 +145,8 @@ struct Told {
     mistakes: Mistakes,
     /// What a plan shows and a build refuses.
     deferred: Mistakes,
+    /// Where in the document parts of the scheme stand.
+    origins: Origins,
 }
 
 impl Told {
@@ -153,7 +157,9 @@ impl Told {
 
     fn end(self, scheme: Option<BuildScheme>) -> Result<Blueprint, Mistakes> {
         match scheme {
-            Some(scheme) if self.mistakes.is_empty() => Ok(Blueprint { scheme, deferred: self.deferred.0 }),
+            Some(scheme) if self.mistakes.is_empty() => {
+                Ok(Blueprint { scheme, deferred: self.deferred.0, origins: self.origins })
+            }
             _ => {
                 let mut mistakes = self.mistakes;
                 mistakes.0.extend(self.deferred.0);
