@@ -197,6 +197,14 @@ impl Call<'_> {
         }
     }
 
+    /// Whether the plan is made without the metadata of the images, as it is for another machine.
+    fn is_without_metadata(&self) -> bool {
+        matches!(
+            &self.invocation.command,
+            Command::Plan { hardware: Some(_), image_metadata: None, .. } | Command::AuditBoot
+        )
+    }
+
     fn machine(&self) -> Result<Machine, Failure> {
         match self.recorded_hardware() {
             Some(path) => recorded(path).map(Machine::recorded),
@@ -298,7 +306,15 @@ impl Call<'_> {
     }
 
     fn image_options(&self) -> bareon_image::Options {
-        bareon_image::Options { http: self.settings.http(), ..bareon_image::Options::default() }
+        bareon_image::Options {
+            http: self.settings.http(),
+            verify: match self.settings.verify {
+                value::Verify::Stream => bareon_image::Verify::Stream,
+                value::Verify::Readback => bareon_image::Verify::Readback,
+            },
+            memory_limit: self.settings.memory_limit.0,
+            ..bareon_image::Options::default()
+        }
     }
 
     fn plan_options(&self) -> plan::Options {
@@ -329,6 +345,8 @@ impl Call<'_> {
             },
             backup_dir: settings.backup_dir.clone(),
             skip_md_containers: settings.skip_md_containers,
+            // Metadata that were not fetched may well have the sums.
+            allow_unverified: settings.allow_unverified || self.is_without_metadata(),
         }
     }
 }

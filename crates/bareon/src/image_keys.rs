@@ -1,7 +1,7 @@
-//! Images that somebody vouches for: their metadata are signed, and have the SHA-256 sum of each.
+//! Images that somebody vouches for: their metadata are signed, and have a SHA-256 sum of each, or a stronger one.
 //!
 //! With `image_keys` in the settings, the metadata of the images count only when the file beside them, `<metadata>.minisig`,
-//! is a signature of minisign by one of these keys. An image is written only if its SHA-256 sum is in them, or in the
+//! is a signature of minisign by one of these keys. An image is written only if such a sum is in them, or in the
 //! input document: that is where orders come from, and who writes it may as well write the sum. All of this is looked at
 //! while the plan is made, before anything is written.
 //!
@@ -109,12 +109,12 @@ impl ImageKeys {
         Err(wrong(why))
     }
 
-    /// Looks whether the SHA-256 sum of each image is known.
+    /// Looks whether a sum of each image is known that nobody can make another image for.
     ///
     /// # Errors
     /// When one is not.
     pub fn check(&self, images: &[Image]) -> Result<(), Untrusted> {
-        let unknown = |image: &&Image| image.sha256.is_none() && image.container_sha256.is_none();
+        let unknown = |image: &&Image| !image.sums().is_strong() && !image.container_sums().is_strong();
         let images: Vec<_> = images.iter().filter(unknown).map(|image| shown(&image.uri)).collect();
         if self.is_empty() || images.is_empty() { Ok(()) } else { Err(Untrusted::NoSum { images }) }
     }
@@ -183,14 +183,13 @@ mod tests {
     fn an_image_without_a_sum_is_named_without_its_password() {
         let image = |uri: &str, sha256: Option<&str>| Image {
             uri: uri.into(),
-            mirrors: Vec::new(),
             target_device: "/dev/sda4".into(),
             format: "ext4".into(),
             container: "gzip".into(),
             size: Some(5),
             md5: Some("a".into()),
             sha256: sha256.map(str::to_owned),
-            container_sha256: None,
+            ..Image::default()
         };
         let images = [image("http://h/a.gz", Some("b")), image("http://me:s3cret@h/b.gz", None)];
         let pair = KeyPair::generate_unencrypted_keypair().unwrap();

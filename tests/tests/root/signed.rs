@@ -65,3 +65,29 @@ fn only_images_that_are_vouched_for_are_written() {
     assert_eq!(disk.file(1, "hello").0, HELLO);
     assert_unused(&disk);
 }
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn an_image_that_no_sum_is_known_of_is_written_only_where_that_is_allowed() {
+    let (bench, disk) = (Bench::new(), Disk::new(80));
+    let file = images::make(&bench, "ext4", 16);
+    let image = document::image(&images::gzip(&file), "ext4", "gzip");
+    let document = document::simple(&[(&disk, &[Part::fs(60, "/", "ext4", "root")])], &[("/", image)]);
+    bench.run(&document, &["partition"]).succeeded();
+    let before = disk.sum();
+    for command in [&["copyimage", "--noallow-unverified"][..], &["--noallow-unverified"]] {
+        bench.run(&document, command).failed(&[
+            "/ks_meta/image_data/~1",
+            "no sum of this image",
+            "raw_sha256",
+        ]);
+    }
+    assert_eq!(disk.sum(), before);
+    images::metadata(&file, &format!("  raw_md5: {}\n", images::sum("md5sum", &file)));
+    bench.run(&document, &["copyimage", "--noallow-unverified", "--verify=readback"]).succeeded();
+    assert!(bench.log().iter().any(|line| line.contains("its only sum is MD5")), "{:?}", bench.log());
+    assert_eq!(disk.file(1, "hello").0, HELLO);
+    images::metadata(&file, &format!("  container_blake3: \"{}\"\n", "0".repeat(64)));
+    bench.run(&document, &["copyimage", "--noallow-unverified"]).failed(&["the container blake3 sum"]);
+    assert_eq!(disk.probe(1), "");
+}

@@ -10,8 +10,10 @@ use super::{
     syslog::Facility,
     value::{
         AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Firmware, Kind, List, LogFormat, Setting, Timeout,
+        Verify,
     },
 };
+use crate::objects::Bytes;
 
 /// What is known of an option.
 #[derive(Debug, Clone, Copy)]
@@ -191,6 +193,9 @@ options! {
         http_request_timeout: Timeout = "10.0", "How long a server may be silent.";
         http_retry_delay: Duration = "2.0", "How long to wait before the first retry; later ones wait longer.";
         ca_file: Option<PathBuf> = "", "Certificate authorities (PEM) trusted for https beside the system's.";
+        allow_unverified: bool = "false", "Write images also where nothing tells whether they are whole and the right ones: no sum of them is known.";
+        verify: Verify = "stream", "How it is made sure that an image stands on its disk: by the sums of what was written and flushed, or by reading it back, too.";
+        memory_limit: Bytes = "256MiB", "How much memory all images that are written at once may take.";
         image_keys: List = "", "Public keys of minisign, or files with one, separated by commas: only images are written whose metadata one of them signed.";
     }
     Advanced of Provision {

@@ -5,6 +5,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::{drivers::bareon::text, objects::Bytes};
+
 /// What kind of value an option takes; what is shown where a value is wrong, and in the manual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -16,6 +18,8 @@ pub enum Kind {
     Seconds,
     /// A number of seconds above 0.
     Timeout,
+    /// A number of bytes with its unit.
+    Size,
     /// Any text.
     Text,
     /// The path of a file or directory.
@@ -34,6 +38,7 @@ impl Kind {
             Self::Int => "a whole number, not negative".into(),
             Self::Seconds => "a number of seconds, such as 10 or 2.5".into(),
             Self::Timeout => "a number of seconds above 0, such as 10 or 2.5".into(),
+            Self::Size => "a number of bytes with its unit, such as 256MiB or 1GB".into(),
             Self::Text => "a text".into(),
             Self::Path => "a path".into(),
             Self::List => "texts, separated by commas".into(),
@@ -47,6 +52,7 @@ impl Kind {
             Self::Bool => "BOOL",
             Self::Int => "N",
             Self::Seconds | Self::Timeout => "SECONDS",
+            Self::Size => "SIZE",
             Self::Text => "TEXT",
             Self::Path => "PATH",
             Self::List => "LIST",
@@ -101,6 +107,14 @@ impl Setting for Timeout {
 
     fn read(text: &str) -> Option<Self> {
         Duration::read(text).filter(|time| !time.is_zero()).map(Self)
+    }
+}
+
+impl Setting for Bytes {
+    const KIND: Kind = Kind::Size;
+
+    fn read(text: &str) -> Option<Self> {
+        text::bytes(text).ok().filter(|bytes| bytes.0 > 0)
     }
 }
 
@@ -203,6 +217,17 @@ choice! {
 }
 
 choice! {
+    /// How it is made sure that an image stands on its target.
+    Verify {
+        /// Its sums are those of the bytes that were written and flushed.
+        #[default]
+        Stream = "stream",
+        /// Besides, it is read back from the medium.
+        Readback = "readback",
+    }
+}
+
+choice! {
     /// What makes the base of a system.
     Bootstrapper {
         /// debootstrap.
@@ -266,6 +291,14 @@ mod tests {
         assert_eq!(Timeout::read("0.5"), Some(Timeout(Duration::from_millis(500))));
         for text in ["0", "0.0", "-0", "1e-12", "-1", ""] {
             assert_eq!(Timeout::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_unit_and_is_above_zero() {
+        assert_eq!(Bytes::read("256MiB"), Some(Bytes(256 << 20)));
+        for text in ["0B", "256", "MiB", ""] {
+            assert_eq!(Bytes::read(text), None, "{text}");
         }
     }
 

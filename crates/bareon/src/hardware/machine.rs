@@ -307,6 +307,7 @@ mod tests {
             udev_rules_dir: "/etc/udev/rules.d".into(),
             backup_dir: None,
             skip_md_containers: true,
+            allow_unverified: true,
         };
         plan::plan(driver.read(&document, &facts).unwrap(), machine, &options, &host).to_string()
     }

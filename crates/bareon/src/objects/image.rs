@@ -1,5 +1,6 @@
 //! Images and where they go.
 
+use bareon_image::{Algorithm, Sums};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub type ImageScheme = Vec<Image>;
 
 /// An image of a file system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
     /// Where it is fetched from.
@@ -33,4 +34,47 @@ pub struct Image {
     /// The SHA-256 sum of the file as it is fetched.
     #[serde(default)]
     pub container_sha256: Option<String>,
+    /// The SHA-1 sum of the raw data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha1: Option<String>,
+    /// The SHA-512 sum of the raw data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<String>,
+    /// The BLAKE3 sum of the raw data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
+    /// The MD5 sum of the file as it is fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_md5: Option<String>,
+    /// The SHA-1 sum of the file as it is fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_sha1: Option<String>,
+    /// The SHA-512 sum of the file as it is fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_sha512: Option<String>,
+    /// The BLAKE3 sum of the file as it is fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_blake3: Option<String>,
+}
+
+impl Image {
+    /// What its raw data must be.
+    pub fn sums(&self) -> Sums {
+        Sums::default()
+            .with(Algorithm::Md5, self.md5.clone())
+            .with(Algorithm::Sha1, self.sha1.clone())
+            .with(Algorithm::Sha256, self.sha256.clone())
+            .with(Algorithm::Sha512, self.sha512.clone())
+            .with(Algorithm::Blake3, self.blake3.clone())
+    }
+
+    /// What the file must be as it is fetched.
+    pub fn container_sums(&self) -> Sums {
+        Sums::default()
+            .with(Algorithm::Md5, self.container_md5.clone())
+            .with(Algorithm::Sha1, self.container_sha1.clone())
+            .with(Algorithm::Sha256, self.container_sha256.clone())
+            .with(Algorithm::Sha512, self.container_sha512.clone())
+            .with(Algorithm::Blake3, self.container_blake3.clone())
+    }
 }

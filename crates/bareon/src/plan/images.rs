@@ -1,7 +1,7 @@
 //! The images in a plan: those of the input, then the config drive's.
 
 use bareon_host::mkfs::FsType;
-use bareon_image::{Algorithm, Container, Request, Sums, shown};
+use bareon_image::{Container, Request, shown};
 
 use super::{Action, Options, Stage, Step, keep};
 use crate::{
@@ -65,9 +65,7 @@ fn request(image: &Image) -> Option<Request> {
         uris: vec![image.uri.clone()],
         container: Some(image.container.parse().ok()?),
         size: image.size,
-        sums: Sums::default()
-            .with(Algorithm::Md5, image.md5.clone())
-            .with(Algorithm::Sha256, image.sha256.clone()),
-        container_sums: Sums::default().with(Algorithm::Sha256, image.container_sha256.clone()),
+        sums: image.sums(),
+        container_sums: image.container_sums(),
     })
 }

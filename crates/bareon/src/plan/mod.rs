@@ -93,6 +93,7 @@ impl fmt::Display for Stage {
 
 /// What of the configuration the planner needs.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "they are settings, each by its name")]
 pub struct Options {
     /// The firmware to install for; as the machine booted where not given.
     pub firmware: Option<Firmware>,
@@ -118,6 +119,8 @@ pub struct Options {
     pub backup_dir: Option<PathBuf>,
     /// Whether disks that belong to firmware RAID are refused, not taken out of it.
     pub skip_md_containers: bool,
+    /// Whether images are written of which no sum is known.
+    pub allow_unverified: bool,
 }
 
 /// Why a run will not be made.
@@ -176,7 +179,7 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
         what: boot::what(&install.boot),
         action: Action::InstallBoot(Box::new(install)),
     }));
-    let mut refusals = checks::refusals(&deployment, machine, firmware);
+    let mut refusals = checks::refusals(&deployment, machine, firmware, options.allow_unverified);
     refusals.extend(keep::refusals(&deployment, machine, firmware));
     refusals.extend(contradictions::refusals(&deployment, options, firmware));
     refusals.extend(drive_refusals);

@@ -37,6 +37,7 @@ pub(super) fn options() -> Options {
         udev_rules_dir: "/etc/udev/rules.d".into(),
         backup_dir: None,
         skip_md_containers: true,
+        allow_unverified: true,
     }
 }
 

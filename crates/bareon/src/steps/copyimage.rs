@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use bareon_host::{Cmd, CommandError, Runner, blkid, grow, mkfs::FsType, mount};
-use bareon_image::{Options, Progress, Request, TargetState, WriteError, Written};
+use bareon_image::{Options, Progress, Request, TargetState, WriteError, Written, shown};
 
 use super::{
     keep::{BringUp, KeepError},
@@ -114,11 +114,29 @@ impl WriteImage {
         if let Some(ground) = &self.ground {
             ground.check(&Kernel::default())?;
         }
+        self.warn_of_weak_sums();
         let written = self.write(options, progress)?;
         if self.grow.is_some() {
             self.grow(host)?;
         }
         Ok(written)
+    }
+
+    /// Tells where nothing keeps another image from being taken for this one. What this system made itself is its own.
+    fn warn_of_weak_sums(&self) {
+        let Request { uris, sums, container_sums, .. } = &self.request;
+        let uri = uris.first().map(|uri| shown(uri)).unwrap_or_default();
+        if self.if_there || sums.is_strong() || container_sums.is_strong() {
+            return;
+        }
+        if sums.is_empty() && container_sums.is_empty() {
+            tracing::warn!("{uri}: no sum of it is known, so it is written as it comes (allow_unverified)");
+        } else {
+            tracing::warn!(
+                "{uri}: its only sum is MD5 or SHA-1, which tells accidents and no intent; give its SHA-256 \
+                 (raw_sha256), too"
+            );
+        }
     }
 
     /// Writes the image from the first of its addresses that gives it. Each begins anew at the target's first

@@ -166,10 +166,11 @@ impl Layout {
         report: &mut Report<'_>,
     ) -> Images {
         let told = |image: &document::Image| {
-            image.raw_sha256.is_some() || image.raw_md5.is_some() || image.container_sha256.is_some()
+            let image = known(image, Image::default());
+            !(image.sums().is_empty() && image.container_sums().is_empty())
         };
-        // Where the document has sums, nothing needs to be fetched; where it has mistakes, nothing is worth it.
-        let metadata = if report.mistakes().is_empty() && !sources.iter().any(|(_, image, _)| told(image)) {
+        // Where the document has all sums, nothing needs to be fetched; where it has mistakes, nothing is worth it.
+        let metadata = if report.mistakes().is_empty() && !sources.iter().all(|(_, image, _)| told(image)) {
             let sources: Vec<_> = sources.iter().map(|(.., source)| source.clone()).collect();
             Metadata::fetch(&sources, facts)
         } else {
@@ -184,21 +185,36 @@ impl Layout {
                 ("target_device", "target"),
                 ("size", "raw_size"),
                 ("md5", "raw_md5"),
+                ("sha1", "raw_sha1"),
                 ("sha256", "raw_sha256"),
+                ("sha512", "raw_sha512"),
+                ("blake3", "raw_blake3"),
             ] {
                 self.origins.at(format!("{object}/{key}"), format!("{}/{input}", source.path));
             }
             self.origins.under(object, &*source.path);
-            let known = metadata.image(&source, device);
-            scheme.push(Image {
-                mirrors: image.mirrors.clone(),
-                size: image.raw_size.or(known.size),
-                md5: image.raw_md5.clone().or(known.md5.clone()),
-                sha256: image.raw_sha256.clone().or(known.sha256.clone()),
-                container_sha256: image.container_sha256.clone().or(known.container_sha256.clone()),
-                ..known
-            });
+            scheme.push(known(image, metadata.image(&source, device)));
         }
         Images { scheme, os: metadata.os_name() }
+    }
+}
+
+/// What the document knows of an image, and what else is known of it.
+fn known(image: &document::Image, other: Image) -> Image {
+    let or = |sum: &Option<String>, other: Option<String>| sum.clone().or(other);
+    Image {
+        mirrors: image.mirrors.clone(),
+        size: image.raw_size.or(other.size),
+        md5: or(&image.raw_md5, other.md5),
+        sha1: or(&image.raw_sha1, other.sha1),
+        sha256: or(&image.raw_sha256, other.sha256),
+        sha512: or(&image.raw_sha512, other.sha512),
+        blake3: or(&image.raw_blake3, other.blake3),
+        container_md5: or(&image.container_md5, other.container_md5),
+        container_sha1: or(&image.container_sha1, other.container_sha1),
+        container_sha256: or(&image.container_sha256, other.container_sha256),
+        container_sha512: or(&image.container_sha512, other.container_sha512),
+        container_blake3: or(&image.container_blake3, other.container_blake3),
+        ..other
     }
 }

@@ -21,7 +21,7 @@ mod system;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod volumes;
 
 use serde_json::{Value, json};

@@ -49,8 +49,8 @@ const REFUSED: [(&str, &str, &str); 7] = [
     ),
     (
         "sha512",
-        "SHA-512 sums are not compared",
-        "write `raw_sha256` (unpacked data) or `container_sha256` (the file)",
+        "this does not say of what",
+        "write `raw_sha512` (unpacked data) or `container_sha512` (the file)",
     ),
 ];
 const NO_LUKS: &str = "encryption (LUKS) is not supported yet";

@@ -15,8 +15,12 @@ pub const SIZE_TEST: &str = "^ *(<=|>=|==|<|>|=)? *[0-9]+(\\.[0-9]+)? ?(B|[KMGTP
 /// What the `type` of a partition takes.
 pub const PARTITION_TYPE: &str = "^(linux|efi|bios_boot|swap|raid|lvm|prep|msdata|\
      [0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$";
-/// What a SHA-256 sum looks like.
+/// What a SHA-512 sum looks like.
+pub const SHA512: &str = "^[0-9A-Fa-f]{128}$";
+/// What a SHA-256 or BLAKE3 sum looks like.
 pub const SHA256: &str = "^[0-9A-Fa-f]{64}$";
+/// What a SHA-1 sum looks like.
+pub const SHA1: &str = "^[0-9A-Fa-f]{40}$";
 /// What an MD5 sum looks like.
 pub const MD5: &str = "^[0-9A-Fa-f]{32}$";
 /// What the mode of a file looks like.
@@ -169,6 +173,9 @@ pub fn check(format: &str, text: &str) -> Result<(), Wrong> {
             "write linux, efi, bios_boot, swap, raid, lvm, prep, msdata, or a type GUID",
         ),
         "sha256" => (hex(64), "this is no SHA-256 sum", "write its 64 hexadecimal digits"),
+        "sha512" => (hex(128), "this is no SHA-512 sum", "write its 128 hexadecimal digits"),
+        "blake3" => (hex(64), "this is no BLAKE3 sum", "write its 64 hexadecimal digits"),
+        "sha1" => (hex(40), "this is no SHA-1 sum", "write its 40 hexadecimal digits"),
         "md5" => (hex(32), "this is no MD5 sum", "write its 32 hexadecimal digits"),
         "mode" => (
             (3..=5).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b)),
@@ -291,6 +298,9 @@ mod tests {
             ("partition-type", &["efi", "0FC63DAF-8483-4772-8E79-3D69D8477DE4"], &["esp", "0FC63DAF", ""]),
             ("sha256", &[sum], &["abc", ""]),
             ("md5", &[&sum[..32]], &[sum]),
+            ("sha1", &[&sum[..40]], &[sum]),
+            ("blake3", &[sum], &["abc"]),
+            ("sha512", &[&sum.repeat(2)], &[sum]),
             ("mode", &["0644", "644", "4755"], &["rw", "0999", "7", ""]),
             ("path", &["/etc/x"], &["etc/x", "", "/a\nb"]),
             ("host-name", &["node-1.example.com", "n"], &["", "node_1", "-a", "a..b", "a b"]),

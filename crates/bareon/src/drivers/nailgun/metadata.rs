@@ -70,17 +70,31 @@ impl Metadata {
         let get = |key: &str| known.and_then(|image| image.get(key)).filter(|value| !value.is_null());
         let size = get("raw_size").and_then(|size| odd("raw_size", size, size.as_u64()));
         let text = |key: &str| get(key).and_then(|sum| odd(key, sum, sum.as_str().map(str::to_owned)));
-        Image {
+        let image = Image {
             uri: source.uri.clone(),
-            mirrors: Vec::new(),
             target_device,
             format: source.format.clone(),
             container: source.container.clone(),
             size,
             md5: text("raw_md5"),
+            sha1: text("raw_sha1"),
             sha256: text("raw_sha256"),
+            sha512: text("raw_sha512"),
+            blake3: text("raw_blake3"),
             container_sha256: text("container_sha256"),
+            container_sha512: text("container_sha512"),
+            container_blake3: text("container_blake3"),
+            ..Image::default()
+        };
+        if image.sums().is_empty() && image.container_sums().is_empty() {
+            // They say no more than any other, and computing them takes time.
+            return Image {
+                container_md5: text("container_md5"),
+                container_sha1: text("container_sha1"),
+                ..image
+            };
         }
+        image
     }
 
     fn known(&self, uri: &str) -> Option<&Value> {

@@ -1,4 +1,4 @@
-//! File systems, and the images that are written in their place.
+//! File systems: types, mount points, labels, room.
 
 use std::collections::BTreeMap;
 
@@ -146,59 +146,6 @@ impl Checks<'_> {
                 problem,
                 remedy,
             );
-        }
-    }
-
-    pub(super) fn images(&mut self) {
-        let scheme = &self.deployment.partition_scheme;
-        let sizes = self.device_sizes();
-        for (i, image) in self.deployment.image_scheme.iter().enumerate() {
-            let path = format!("/image_scheme/{i}");
-            let target = &image.target_device;
-            let partition = scheme.partitions().find(|partition| &partition.name == target);
-            if let Err(error) = image.container.parse::<bareon_image::Container>() {
-                self.refuse(
-                    &[Stage::CopyImage],
-                    &format!("{path}/container"),
-                    &image.container,
-                    &error.to_string(),
-                    "repack the image",
-                );
-            }
-            let mirrors = image.mirrors.iter().enumerate();
-            let mirrors = mirrors.map(|(j, mirror)| (format!("{path}/mirrors/{j}"), mirror));
-            for (path, uri) in [(format!("{path}/uri"), &image.uri)].into_iter().chain(mirrors) {
-                if let Err(error) = bareon_image::check_uri(uri) {
-                    let problem = error.to_string();
-                    self.refuse(&[Stage::CopyImage], &path, uri, &problem, "serve the image so");
-                }
-            }
-            let made = partition.is_some()
-                || scheme.mds.iter().any(|md| &md.name == target)
-                || scheme.lvs.iter().any(|lv| &lv.device() == target);
-            if !made {
-                self.refuse(
-                    &Stage::ALL,
-                    &format!("{path}/target_device"),
-                    target,
-                    "the layout makes no such device",
-                    "write the image to a partition of a disk in parteds; other disks are never written",
-                );
-            }
-            let room = sizes.get(target).copied();
-            if let (Some(size), Some(room)) = (image.size.map(Bytes), room)
-                && size > room
-            {
-                let problem = format!("the image has {size}, {target} has room for {room}");
-                let value = size.0.to_string();
-                self.refuse(
-                    &[Stage::Partition, Stage::CopyImage],
-                    &format!("{path}/size"),
-                    &value,
-                    &problem,
-                    "make the volume larger",
-                );
-            }
         }
     }
 }

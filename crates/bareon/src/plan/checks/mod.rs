@@ -6,6 +6,7 @@
 mod boot_loader;
 mod disks;
 pub(super) mod file_systems;
+mod images;
 mod volumes;
 
 use serde_json::Value;
@@ -22,9 +23,14 @@ use crate::{
 pub(super) const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
 
 /// All refusals.
-pub(super) fn refusals(deployment: &Deployment, machine: &Machine, firmware: Firmware) -> Vec<Refusal> {
+pub(super) fn refusals(
+    deployment: &Deployment,
+    machine: &Machine,
+    firmware: Firmware,
+    allow_unverified: bool,
+) -> Vec<Refusal> {
     let kept = keep::kept(deployment);
-    let mut checks = Checks { deployment, machine, firmware, kept, refusals: Vec::new() };
+    let mut checks = Checks { deployment, machine, firmware, allow_unverified, kept, refusals: Vec::new() };
     checks.deferred();
     checks.disks();
     checks.volumes();
@@ -38,6 +44,7 @@ struct Checks<'a> {
     deployment: &'a Deployment,
     machine: &'a Machine,
     firmware: Firmware,
+    allow_unverified: bool,
     kept: Kept,
     refusals: Vec<Refusal>,
 }

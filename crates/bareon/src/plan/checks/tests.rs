@@ -71,7 +71,7 @@ fn good() -> Deployment {
 /// The places of what is refused, with the stages for which it is.
 fn refused(deployment: &Deployment, machine: &Machine) -> Vec<(String, Vec<Stage>)> {
     let mut found: Vec<(String, Vec<Stage>)> = Vec::new();
-    for refusal in refusals(deployment, machine, Firmware::Both) {
+    for refusal in refusals(deployment, machine, Firmware::Both, true) {
         let path = refusal.mistake.path.clone();
         match found.iter_mut().find(|(known, _)| *known == path) {
             Some((_, stages)) => stages.push(refusal.stage),
@@ -324,7 +324,7 @@ fn an_xfs_is_small_where_it_is_not_made() {
     deployment.partition_scheme.parteds[1].partitions[0].end = Mib(300);
     let mut kept = deployment.clone();
     kept.partition_scheme.fss[1].keep_data = true;
-    let refusals = refusals(&kept, &machine(), Firmware::Both);
+    let refusals = refusals(&kept, &machine(), Firmware::Both, true);
     assert!(refusals.iter().all(|refusal| !refusal.mistake.problem.contains("xfs needs")), "{refusals:?}");
     let mut image = deployment.image_scheme[0].clone();
     image.target_device = "/dev/sdb1".into();
@@ -370,7 +370,7 @@ fn grub_legacy_reads_boot_from_a_mirror_with_its_superblock_at_the_end_only() {
         let scheme = &mut deployment.partition_scheme;
         (scheme.mds[0].level, scheme.mds[0].metadata) = (level.into(), metadata.into());
         (scheme.fss[1].device, scheme.fss[1].mount) = (device.into(), Some("/boot".into()));
-        let checks = refusals(&deployment, &machine(), Firmware::Bios);
+        let checks = refusals(&deployment, &machine(), Firmware::Bios, true);
         let told = checks.iter().map(|refusal| refusal.mistake.to_string());
         told.filter(|told| told.contains("GRUB legacy")).collect::<std::collections::BTreeSet<_>>()
     };
@@ -386,4 +386,21 @@ fn grub_legacy_reads_boot_from_a_mirror_with_its_superblock_at_the_end_only() {
         assert_eq!(told.len(), usize::from(problem.is_some()), "{level} {metadata}: {told:?}");
         assert!(told.iter().all(|told| problem.is_some_and(|problem| told.starts_with(problem))), "{told:?}");
     }
+}
+
+#[test]
+fn an_image_that_no_sum_is_known_of_is_refused_before_it_is_written() {
+    let mut deployment = good();
+    let refused = |deployment: &Deployment| {
+        let refusals = refusals(deployment, &machine(), Firmware::Both, false);
+        refusals.into_iter().map(|one| (one.stage, one.mistake.to_string())).collect::<Vec<_>>()
+    };
+    let [(stage, message)] = &refused(&deployment)[..] else { panic!("{:?}", refused(&deployment)) };
+    assert_eq!(*stage, Stage::CopyImage);
+    assert!(message.starts_with(IMAGE) && message.contains("allow_unverified=true"), "{message}");
+    deployment.image_scheme[0].md5 = Some("0".repeat(32));
+    assert_eq!(refused(&deployment), []);
+    (deployment.image_scheme[0].md5, deployment.image_scheme[0].container_blake3) =
+        (None, Some("0".repeat(64)));
+    assert_eq!(refused(&deployment), []);
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-use crate::drivers::bareon::text::{MD5, PARTITION_TYPE, SHA256, SIZE, SIZE_TEST, START};
+use crate::drivers::bareon::text::{MD5, PARTITION_TYPE, SHA1, SHA256, SHA512, SIZE, SIZE_TEST, START};
 
 /// A disk.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -273,12 +273,33 @@ pub struct Image {
     /// The SHA-256 sum of the unpacked data.
     #[schemars(extend("format" = "sha256", "pattern" = SHA256))]
     pub raw_sha256: Option<String>,
+    /// The SHA-512 sum of the unpacked data.
+    #[schemars(extend("format" = "sha512", "pattern" = SHA512))]
+    pub raw_sha512: Option<String>,
+    /// The BLAKE3 sum of the unpacked data.
+    #[schemars(extend("format" = "blake3", "pattern" = SHA256))]
+    pub raw_blake3: Option<String>,
+    /// The SHA-1 sum of the unpacked data.
+    #[schemars(extend("format" = "sha1", "pattern" = SHA1))]
+    pub raw_sha1: Option<String>,
     /// The MD5 sum of the unpacked data.
     #[schemars(extend("format" = "md5", "pattern" = MD5))]
     pub raw_md5: Option<String>,
     /// The SHA-256 sum of the file as it is fetched: what `sha256sum image.img.gz` prints.
     #[schemars(extend("format" = "sha256", "pattern" = SHA256))]
     pub container_sha256: Option<String>,
+    /// The SHA-512 sum of the file as it is fetched.
+    #[schemars(extend("format" = "sha512", "pattern" = SHA512))]
+    pub container_sha512: Option<String>,
+    /// The BLAKE3 sum of the file as it is fetched.
+    #[schemars(extend("format" = "blake3", "pattern" = SHA256))]
+    pub container_blake3: Option<String>,
+    /// The SHA-1 sum of the file as it is fetched.
+    #[schemars(extend("format" = "sha1", "pattern" = SHA1))]
+    pub container_sha1: Option<String>,
+    /// The MD5 sum of the file as it is fetched.
+    #[schemars(extend("format" = "md5", "pattern" = MD5))]
+    pub container_md5: Option<String>,
 }
 
 /// What a file system may lie on.
