@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, path::PathBuf};
 
-use crate::{Container, request::TargetState};
+use crate::{Container, MIB, request::TargetState};
 
 /// An image that was not written, and what that left on its target.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub enum ImageError {
         scheme: String,
     },
     /// Nobody here knows the packing.
-    #[error("there is no container `{name}`; there are raw and gzip")]
+    #[error("there is no container `{name}`; there are {}", containers())]
     UnknownContainer {
         /// As given.
         name: String,
@@ -207,6 +207,22 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
+    /// Packed data that cannot be unpacked in so little memory.
+    #[error(
+        "unpacking `{uri}` ({container}) takes {} MiB of memory, and `memory_limit` is {} MiB: raise it to that, or \
+         pack the image anew, with a smaller window or dictionary",
+        .needs.div_ceil(MIB), .limit / MIB
+    )]
+    Memory {
+        /// The address.
+        uri: String,
+        /// What it is.
+        container: Container,
+        /// All that it takes, buffers included, in bytes.
+        needs: u64,
+        /// What it may take, in bytes.
+        limit: u64,
+    },
     /// There are no data.
     #[error("`{uri}` is empty; make or upload the image again")]
     Empty {
@@ -342,6 +358,7 @@ impl ImageError {
             | Self::Size { .. }
             | Self::Digest { .. } => true,
             Self::UnknownContainer { .. }
+            | Self::Memory { .. }
             | Self::BadDigest { .. }
             | Self::CaFile { .. }
             | Self::Open { .. }
@@ -368,11 +385,15 @@ fn advice(status: u16) -> &'static str {
     }
 }
 
-fn unpacking(packing: &str) -> &'static str {
-    match packing {
-        "gzip" => "set the image's container to gzip",
-        _ => "upload the image unpacked, or packed by gzip with its container set to gzip",
+fn unpacking(packing: &str) -> String {
+    match packing.parse::<Container>() {
+        Ok(container) => format!("set the image's container to {container}"),
+        Err(_) => "upload the image unpacked, or packed by zstd or gzip".to_owned(),
     }
+}
+
+fn containers() -> String {
+    format!("{}, and {}", Container::ALL.map(Container::name).join(", "), Container::AUTO)
 }
 
 fn times(attempts: u32) -> String {

@@ -210,8 +210,8 @@ impl Transfer<'_> {
             let writers =
                 Writers::start(scope, targets, &mut takers, RAW_BUFFERS, feed.shared()).map_err(internal)?;
             let pool = Pool::new(RAW_BUFFERS, self.options.buffer());
-            let unpack =
-                Unpack { uri: self.uri, container: self.container, size: self.request.size, pool, takers };
+            let Transfer { uri, container, options, .. } = *self;
+            let unpack = Unpack { uri, container, size: self.request.size, options, pool, takers };
             let unpacked = thread::Builder::new().name("unpack".to_owned());
             let unpacked = unpacked.spawn_scoped(scope, || unpack.run(packed, feed.shared()));
             let unpacked = unpacked.map_err(internal)?;

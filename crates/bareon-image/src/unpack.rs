@@ -2,11 +2,14 @@
 
 use std::{
     io::{self, Read},
+    num::NonZero,
     sync::Arc,
+    thread::available_parallelism,
 };
 
 use crate::{
-    Container, ImageError, container,
+    Container, ImageError, Options, ceiling,
+    container::{self, Limits, MemoryNeeded},
     digest::Takers,
     feed::{Fetched, Packed},
     pool::{Buffer, Pool},
@@ -21,6 +24,8 @@ pub struct Unpack<'a> {
     pub container: Container,
     /// How many bytes of data there are, where known.
     pub size: Option<u64>,
+    /// How much memory and time it may take.
+    pub options: &'a Options,
     /// Buffers for the data.
     pub pool: Pool,
     /// Who wants them.
@@ -42,7 +47,11 @@ impl Unpack<'_> {
 
     /// True at the end, false when all is to stop.
     fn pass_on(&self, packed: &mut Packed<'_>, shared: &Shared) -> Result<bool, ImageError> {
-        let mut unpacked = container::reader(self.container, &mut *packed);
+        let limits = self.limits();
+        let mut unpacked = match container::reader(self.container, &mut *packed, limits) {
+            Ok(reader) => reader,
+            Err(error) => return Err(self.failure(error, 0)),
+        };
         let mut total = 0;
         loop {
             let Some(mut buffer) = self.pool.take(shared) else { return Ok(false) };
@@ -75,9 +84,19 @@ impl Unpack<'_> {
         }
     }
 
+    /// What the buffers leave to the decoder.
+    fn limits(&self) -> Limits {
+        let memory = self.options.memory_limit.saturating_sub(ceiling(self.options) as u64);
+        Limits { memory, threads: available_parallelism().map_or(1, NonZero::get) }
+    }
+
     /// If it was the source that failed, that was noted before, and this comes second.
     fn failure(&self, source: io::Error, at: u64) -> ImageError {
         let (uri, container) = (self.uri.to_owned(), self.container);
+        if let Some(memory) = source.get_ref().and_then(|inner| inner.downcast_ref::<MemoryNeeded>()) {
+            let needs = memory.needs + ceiling(self.options) as u64;
+            return ImageError::Memory { uri, container, needs, limit: self.options.memory_limit };
+        }
         match source.kind() {
             io::ErrorKind::UnexpectedEof => ImageError::Truncated { uri, container, at },
             _ => ImageError::Corrupt { uri, container, at, source },

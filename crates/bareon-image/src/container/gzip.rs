@@ -47,34 +47,16 @@ impl<R: BufRead> Read for Gunzip<R> {
                 }
                 State::Between(mut packed) => match packed.fill_buf()?.first() {
                     None => return Ok(0),
-                    Some(0) => return only_zeros(packed).map(|()| 0),
+                    Some(0) => return super::only_zeros(packed, "gzip").map(|()| 0),
                     Some(&first) if first == MAGIC[0] => {
                         self.state = State::Member(Box::new(GzDecoder::new(packed)));
                     }
-                    Some(_) => return Err(garbage()),
+                    Some(_) => return Err(super::garbage("gzip")),
                 },
                 State::Ended => return Ok(0),
             }
         }
     }
-}
-
-fn only_zeros(mut packed: impl BufRead) -> io::Result<()> {
-    loop {
-        let bytes = packed.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if bytes.iter().any(|byte| *byte != 0) {
-            return Err(garbage());
-        }
-        let read = bytes.len();
-        packed.consume(read);
-    }
-}
-
-fn garbage() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "something that is not gzip follows the gzip data")
 }
 
 #[cfg(test)]

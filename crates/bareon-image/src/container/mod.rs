@@ -1,12 +1,20 @@
 //! How an image is packed. Each packing is a reader over a reader, in a file of its own.
 
+mod ahead;
+mod bzip2;
 mod gzip;
+mod lz4;
+mod memory;
+mod xz;
+mod zstd;
 
 use std::{
     fmt,
-    io::{BufRead, Read},
+    io::{self, BufRead, Read},
     str::FromStr,
 };
+
+pub use memory::{Limits, MemoryNeeded};
 
 use crate::ImageError;
 
@@ -17,17 +25,54 @@ pub enum Container {
     Raw,
     /// gzip, of one member or many.
     Gzip,
+    /// Zstandard, of one frame or many.
+    Zstd,
+    /// xz, of one stream or many.
+    Xz,
+    /// bzip2, of one stream or many.
+    Bzip2,
+    /// lz4, of one frame or many.
+    Lz4,
 }
 
 impl Container {
+    /// In place of a name: the first bytes of the file tell it.
+    pub const AUTO: &str = "auto";
+
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::Gzip, Self::Raw];
+    pub const ALL: [Self; 6] = [Self::Gzip, Self::Zstd, Self::Xz, Self::Bzip2, Self::Lz4, Self::Raw];
 
     /// Its name, as [`FromStr`] reads it.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+            Self::Lz4 => "lz4",
+        }
+    }
+
+    /// What is said of an image: a container, or [`AUTO`](Self::AUTO), which is none.
+    ///
+    /// # Errors
+    /// When there is no container of this name.
+    pub fn announced(name: &str) -> Result<Option<Self>, ImageError> {
+        if name == Self::AUTO { Ok(None) } else { name.parse().map(Some) }
+    }
+
+    /// The one by which files with such a name are packed as a rule, such as `gzip` for `root.img.gz`; `name` may be
+    /// an address with a query.
+    pub fn by_ending(name: &str) -> Option<Self> {
+        let name = name.split(['?', '#']).next().unwrap_or_default();
+        match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+            "gz" | "gzip" | "tgz" => Some(Self::Gzip),
+            "zst" | "zstd" | "tzst" => Some(Self::Zstd),
+            "xz" | "txz" => Some(Self::Xz),
+            "bz2" | "bzip2" | "tbz2" => Some(Self::Bzip2),
+            "lz4" => Some(Self::Lz4),
+            _ => None,
         }
     }
 }
@@ -42,20 +87,49 @@ impl FromStr for Container {
     type Err = ImageError;
 
     fn from_str(name: &str) -> Result<Self, ImageError> {
-        match name {
-            "raw" => Ok(Self::Raw),
-            "gzip" => Ok(Self::Gzip),
-            _ => Err(ImageError::UnknownContainer { name: name.to_owned() }),
-        }
+        let known = Self::ALL.into_iter().find(|container| container.name() == name);
+        known.ok_or_else(|| ImageError::UnknownContainer { name: name.to_owned() })
     }
 }
 
-/// Unpacks what `packed` gives.
-pub fn reader<'a>(container: Container, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
-    match container {
+/// Unpacks what `packed` gives, within `limits`.
+///
+/// # Errors
+/// When there is no memory. The reader's own errors are of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof)
+/// where the data break off, and have [`MemoryNeeded`] inside where the limit is too low.
+pub fn reader<'a>(
+    container: Container,
+    packed: impl BufRead + 'a,
+    limits: Limits,
+) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match container {
         Container::Raw => Box::new(packed),
         Container::Gzip => Box::new(gzip::Gunzip::new(packed)),
+        Container::Zstd => Box::new(zstd::Unzstd::new(packed, limits)?),
+        Container::Xz => Box::new(xz::Unxz::new(packed, limits)?),
+        Container::Bzip2 => Box::new(bzip2::Bunzip2::new(packed)),
+        Container::Lz4 => Box::new(lz4::Unlz4::new(packed)),
+    })
+}
+
+/// Reads to the end, which must be zeros.
+fn only_zeros(mut packed: impl BufRead, packing: &str) -> io::Result<()> {
+    loop {
+        let bytes = packed.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Err(garbage(packing));
+        }
+        let read = bytes.len();
+        packed.consume(read);
     }
+}
+
+fn garbage(packing: &str) -> io::Error {
+    let problem = format!("something that is not {packing} follows the {packing} data");
+    io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
 /// How a file is packed by its first bytes, of which there are at least six unless it has less.
@@ -73,9 +147,15 @@ pub fn identify(uri: &str, announced: Option<Container>, first: &[u8]) -> Result
     let uri = uri.to_owned();
     match (announced, found) {
         (Some(Container::Raw) | None, None) => Ok(Container::Raw),
-        (Some(Container::Gzip) | None, Some("gzip")) => Ok(Container::Gzip),
-        (Some(Container::Raw) | None, Some(packing)) => {
-            Err(ImageError::Packed { uri, packing: packing.to_owned() })
+        (None, Some(Looks::Like(found))) => Ok(found),
+        (Some(announced), Some(Looks::Like(found))) if announced == found => Ok(found),
+        // Frames to be skipped, which both have, and nothing yet behind them.
+        (Some(Container::Zstd | Container::Lz4), Some(Looks::Skipped)) => {
+            Ok(announced.unwrap_or(Container::Zstd))
+        }
+        (None, Some(Looks::Skipped)) => Ok(Container::Zstd),
+        (Some(Container::Raw) | None, Some(found)) => {
+            Err(ImageError::Packed { uri, packing: found.name().to_owned() })
         }
         (Some(container), _) => Err(ImageError::NotPacked { uri, container, looks: looks(first) }),
     }
@@ -94,25 +174,60 @@ pub fn is_page(first: &[u8]) -> bool {
         .any(|start| first.get(..start.len()).is_some_and(|f| f.eq_ignore_ascii_case(start.as_bytes())))
 }
 
+/// What data begin like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// Something that is unpacked here.
+    Like(Container),
+    /// Frames to be skipped, of zstd or lz4.
+    Skipped,
+    /// Something that is not.
+    Other(&'static str),
+}
+
+impl Looks {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Like(container) => container.name(),
+            Self::Skipped => Container::Zstd.name(),
+            Self::Other(name) => name,
+        }
+    }
+}
+
 /// The packing that data begin like; no file system and no partition table does.
-fn packing(first: &[u8]) -> Option<&'static str> {
-    const KNOWN: [(&[u8], &str); 8] = [
-        (&gzip::MAGIC, "gzip"),
-        (b"\xfd7zXZ\0", "xz"),
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"BZh", "bzip2"),
-        (b"\x04\x22\x4d\x18", "lz4"),
-        (b"PK\x03\x04", "zip"),
-        (b"7z\xbc\xaf\x27\x1c", "7z"),
-        (b"QFI\xfb", "a qcow2 disk"),
+fn packing(first: &[u8]) -> Option<Looks> {
+    const KNOWN: [(&[u8], Looks); 7] = [
+        (&gzip::MAGIC, Looks::Like(Container::Gzip)),
+        (&xz::MAGIC, Looks::Like(Container::Xz)),
+        (&zstd::MAGIC, Looks::Like(Container::Zstd)),
+        (&lz4::MAGIC, Looks::Like(Container::Lz4)),
+        (b"PK\x03\x04", Looks::Other("zip")),
+        (b"7z\xbc\xaf\x27\x1c", Looks::Other("7z")),
+        (b"QFI\xfb", Looks::Other("a qcow2 disk")),
     ];
-    KNOWN.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, name)| *name)
+    if bzip2::begins(first) {
+        return Some(Looks::Like(Container::Bzip2));
+    }
+    let mut behind = first;
+    while let Some(length) = zstd::skipped(behind) {
+        behind = usize::try_from(length).ok().and_then(|length| behind.get(length..)).unwrap_or_default();
+        match behind {
+            _ if behind.starts_with(&zstd::MAGIC) => return Some(Looks::Like(Container::Zstd)),
+            _ if behind.starts_with(&lz4::MAGIC) => return Some(Looks::Like(Container::Lz4)),
+            _ => {}
+        }
+    }
+    if behind.len() < first.len() {
+        return Some(Looks::Skipped);
+    }
+    KNOWN.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, looks)| *looks)
 }
 
 /// What data look like, in words.
 fn looks(first: &[u8]) -> String {
-    if let Some(name) = packing(first) {
-        return name.to_owned();
+    if let Some(looks) = packing(first) {
+        return looks.name().to_owned();
     }
     let start = &first[..first.len().min(64)];
     if start.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
@@ -129,62 +244,6 @@ fn first_line(text: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(container: Container, first: &[u8]) -> String {
-        identify("u", Some(container), first).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn names_are_read_back() {
-        for container in [Container::Raw, Container::Gzip] {
-            assert_eq!(container.to_string().parse::<Container>().unwrap(), container);
-        }
-        assert!("zstd".parse::<Container>().unwrap_err().to_string().contains("raw and gzip"));
-    }
-
-    #[test]
-    fn pages_are_told_from_images() {
-        for text in ["<!DOCTYPE html>\n<p>", " \n<HTML>", "\u{feff}<?xml version", "<head>"] {
-            let message = refusal(Container::Raw, text.as_bytes());
-            assert!(message.contains("gave a page"), "{message}");
-        }
-        for announced in [None, Some(Container::Raw)] {
-            assert_eq!(identify("u", announced, &[0; 512]).unwrap(), Container::Raw);
-        }
-        for announced in [None, Some(Container::Gzip)] {
-            assert_eq!(identify("u", announced, b"\x1f\x8b\x08\0").unwrap(), Container::Gzip);
-        }
-        assert!(identify("u", None, b"").is_err());
-    }
-
-    #[test]
-    fn packed_data_are_not_taken_for_raw() {
-        let message = refusal(Container::Raw, b"\x1f\x8b\x08\0\0\0");
-        assert!(message.contains("is gzip, not raw: set the image's container to gzip"), "{message}");
-        for (first, name) in [
-            (b"\xfd7zXZ\0".as_slice(), "is xz, not raw"),
-            (b"\x28\xb5\x2f\xfdabc", "is zstd, not raw"),
-            (b"BZh91A", "is bzip2, not raw"),
-            (b"QFI\xfb\0\0", "is a qcow2 disk, not raw"),
-            (b"PK\x03\x04\0\0", "is zip, not raw"),
-        ] {
-            let message = refusal(Container::Raw, first);
-            assert!(message.contains(name) && message.contains("upload the image unpacked"), "{message}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_gzip_is_named() {
-        for (first, name) in [
-            (b"\xfd7zXZ\0".as_slice(), "looks like xz"),
-            (b"\x28\xb5\x2f\xfdabc", "looks like zstd"),
-            (&[0; 2048], "looks like raw data"),
-            (b"404 Not Found\nmore", "looks like text that begins `404 Not Found`"),
-        ] {
-            let message = refusal(Container::Gzip, first);
-            assert!(message.contains(name), "{message}");
-        }
-    }
-}
+mod samples;
+#[cfg(test)]
+mod tests;

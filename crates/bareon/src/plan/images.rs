@@ -63,7 +63,7 @@ fn what(request: &Request, target: &str, mirrors: &[String]) -> String {
 fn request(image: &Image) -> Option<Request> {
     Some(Request {
         uris: vec![image.uri.clone()],
-        container: Some(image.container.parse().ok()?),
+        container: Container::announced(&image.container).ok()?,
         size: image.size,
         sums: image.sums(),
         container_sums: image.container_sums(),

@@ -185,9 +185,13 @@ impl Step {
         let Action::WriteImage(image) = &self.action else { return None };
         let Request { uris, container, .. } = &image.request;
         let uri = uris.first()?;
-        let unpack = match container {
+        let unpack = match container.or_else(|| Container::by_ending(uri)) {
             Some(Container::Raw) | None => "",
             Some(Container::Gzip) => " | gunzip -c",
+            Some(Container::Zstd) => " | zstd -dc --long=31",
+            Some(Container::Xz) => " | xz -dc",
+            Some(Container::Bzip2) => " | bzip2 -dc",
+            Some(Container::Lz4) => " | lz4 -dc",
         };
         let fetch = if uri.contains("://") { "curl -fL" } else { "cat" };
         let target = quoted(&image.device());

@@ -1,6 +1,6 @@
 //! Images: where each goes, and what is known of it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use bareon_image::Container;
 
@@ -14,7 +14,10 @@ use super::{
 use crate::{
     drivers::{
         Facts,
-        nailgun::{document::ImageSource, metadata::Metadata},
+        nailgun::{
+            document::{ImageSource, known_containers},
+            metadata::Metadata,
+        },
     },
     objects::{Image, ImageScheme},
 };
@@ -57,40 +60,35 @@ pub fn read(
         let format = format(image, holder, &path, report);
         if let (Some(url), Some(container), Some(format)) = (&image.url, container, format) {
             let mount = holder.mount().unwrap_or_default().to_owned();
-            let (uri, container) = (url.clone(), container.name().to_owned());
+            let uri = url.clone();
             sources.push((at, image, ImageSource { path, mount, uri, format, container }));
         }
     }
     layout.images(sources, facts, report)
 }
 
-/// How the image is packed.
-fn container(image: &document::Image, path: &str, report: &mut Report<'_>) -> Option<Container> {
-    const OTHERS: [&str; 8] = [".zst", ".xz", ".bz2", ".lz4", ".zip", ".tar", ".tgz", ".qcow2"];
-    let known = Container::ALL.map(Container::name).join(", ");
+/// How the image is packed, as it says; else its first bytes will tell.
+fn container(image: &document::Image, path: &str, report: &mut Report<'_>) -> Option<String> {
+    const OTHERS: [&str; 5] = [".zip", ".7z", ".tar", ".tgz", ".qcow2"];
     if let Some(container) = &image.container {
-        let read = container.parse().ok();
-        if read.is_none() {
-            report.wrong(
-                &format!("{path}/container"),
-                "this container is not known",
-                format!("write one of {known}"),
-            );
+        let known = Container::announced(container).is_ok();
+        if !known {
+            let problem = "this container is not known";
+            report.wrong(&format!("{path}/container"), problem, known_containers());
         }
-        return read;
+        return known.then(|| container.clone());
     }
     let url = image.url.as_deref()?;
     let name = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-    if let Some(other) =
-        OTHERS.iter().find(|ending| name.ends_with(*ending) || name.ends_with(&format!("{ending}.gz")))
-    {
+    let packed = Container::by_ending(&name).and_then(|_| name.rsplit_once('.'));
+    let inside = packed.map_or(&*name, |(inside, _)| inside);
+    if let Some(other) = OTHERS.iter().find(|ending| name.ends_with(*ending) || inside.ends_with(*ending)) {
         let problem = format!("an image that ends in `{other}` is not unpacked");
-        let remedy = format!("pack the file system itself by gzip; or say its `container`: {known}");
+        let remedy = format!("pack the file system itself; or say its `container`: {}", known_containers());
         report.wrong(&format!("{path}/url"), problem, remedy);
         return None;
     }
-    let packed = Path::new(&name).extension().is_some_and(|ending| ending == "gz");
-    Some(if packed { Container::Gzip } else { Container::Raw })
+    Some(Container::AUTO.to_owned())
 }
 
 /// What the image is written to.

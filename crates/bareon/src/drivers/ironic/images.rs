@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::document::flag;
 use crate::drivers::{
     mistake::{Mistake, Mistakes},
-    nailgun::document::ImageSource,
+    nailgun::document::{ImageSource, known_containers},
     place::Place,
 };
 use bareon_image::Container;
@@ -50,7 +50,7 @@ impl Images {
         let target = item.may_text("target", "write a mount point, such as `/`", mistakes).unwrap_or("/");
         let uri = item.need_text("image_pull_url", "write the image's address", mistakes);
         let boot = flag(item, "boot", mistakes).unwrap_or(false);
-        let container = container(item, uri.unwrap_or_default(), mistakes);
+        let container = container(item, mistakes);
         let place = |key: &str| item.get(key).unwrap_or_else(|| item.clone());
         if uri == Some("") {
             place("image_pull_url").wrong("`image_pull_url` is empty", "write the image's address", mistakes);
@@ -101,18 +101,14 @@ impl Images {
     }
 }
 
-/// How an image is packed: as it says, else by the ending of its address.
-fn container(item: &Place<'_>, uri: &str, mistakes: &mut Mistakes) -> Option<String> {
-    let known = format!("write one of {}", Container::ALL.map(Container::name).join(", "));
-    if let Some(place) = item.get("container") {
-        let name = place.text(&known, mistakes)?;
-        if name.parse::<Container>().is_err() {
-            place.wrong("this container is not supported", known, mistakes);
-            return None;
-        }
-        return Some(name.to_owned());
+/// How an image is packed: as it says, else as its first bytes will tell.
+fn container(item: &Place<'_>, mistakes: &mut Mistakes) -> Option<String> {
+    let known = known_containers();
+    let Some(place) = item.get("container") else { return Some(Container::AUTO.to_owned()) };
+    let name = place.text(&known, mistakes)?;
+    if Container::announced(name).is_err() {
+        place.wrong("this container is not supported", known, mistakes);
+        return None;
     }
-    let path = uri.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-    let packed = path.rsplit_once('.').is_some_and(|(_, ending)| ending == "gz" || ending == "gzip");
-    Some(if packed { Container::Gzip } else { Container::Raw }.name().to_owned())
+    Some(name.to_owned())
 }

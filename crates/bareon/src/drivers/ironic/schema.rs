@@ -62,7 +62,7 @@ struct Source {
     target: Option<String>,
     /// Whether it is booted: the one for `/` always is.
     boot: Option<YesNo>,
-    /// How it is packed; by the ending of the address (`.gz`) where it is not given.
+    /// How it is packed; as the first bytes of the file tell where it is not given.
     #[schemars(with = "nailgun::Container", default)]
     container: Option<nailgun::Container>,
     /// Its name in the image store; not used.

@@ -77,7 +77,7 @@ fn remaining_stands_anywhere_and_percentages_are_of_what_is_left_for_volumes() {
     assert!(parted.install_bootloader && !parted.partitions.iter().any(|partition| partition.configdrive));
     assert_eq!(deployment.grub.kernel_params, "quiet console=tty0");
     let image = &deployment.image_scheme[0];
-    assert_eq!((&*image.target_device, &*image.container, &*image.format), ("/dev/sda3", "gzip", "ext4"));
+    assert_eq!((&*image.target_device, &*image.container, &*image.format), ("/dev/sda3", "auto", "ext4"));
     let origin = |object: &str| deployment.origins.of(&format!("/partition_scheme/{object}"));
     assert_eq!(origin("parteds/0/partitions/3/end"), "/partitions/0/volumes/2/size");
     assert_eq!(origin("fss/1/fs_type"), "/partitions/0/volumes/2/file_system");
@@ -184,7 +184,7 @@ fn fstab_has_what_the_document_says() {
             ])
         )]),
     );
-    let b = json!({"name": "b", "image_pull_url": "/images/b.img?x.gz", "target": "/b"});
+    let b = json!({"name": "b", "image_pull_url": "/images/b.img", "target": "/b"});
     document["images"].as_array_mut().unwrap().push(b);
     let deployment = read(&document).unwrap();
     let fss = &deployment.partition_scheme.fss;
@@ -192,7 +192,7 @@ fn fstab_has_what_the_document_says() {
     assert_eq!(fstab, [(Some("noatime"), false), (None, true), (None, true), (None, false)]);
     assert_eq!(fss[3].fs_label, "c");
     let image = &deployment.image_scheme[1];
-    assert_eq!((&*image.target_device, &*image.container), ("/dev/sda5", "raw"));
+    assert_eq!((&*image.target_device, &*image.container), ("/dev/sda5", "auto"));
 }
 
 #[test]

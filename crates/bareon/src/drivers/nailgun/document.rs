@@ -61,14 +61,20 @@ fn images(ks_meta: &Place<'_>, mistakes: &mut Mistakes) -> Option<Vec<ImageSourc
     images.into_iter().collect()
 }
 
+/// What to write for a container.
+pub fn known_containers() -> String {
+    let known = Container::ALL.map(Container::name).join(", ");
+    format!("write one of {known}, or {} to have it found by the first bytes", Container::AUTO)
+}
+
 fn image(mount: &str, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<ImageSource> {
     place.object("write an object with `uri`, `format` and `container`", mistakes)?;
     let uri = place.need_text("uri", "write the image's address, such as http://host/image.img.gz", mistakes);
     let format = place.need_text("format", "write the file system within, such as `ext4`", mistakes);
-    let known = format!("write one of {}", Container::ALL.map(Container::name).join(", "));
+    let known = known_containers();
     let container = place.need_text("container", &known, mistakes);
     if let (Some(name), Some(at)) = (container, place.get("container"))
-        && name.parse::<Container>().is_err()
+        && Container::announced(name).is_err()
     {
         at.wrong("this container is not supported", known, mistakes);
     }

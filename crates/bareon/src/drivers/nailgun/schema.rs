@@ -160,8 +160,18 @@ struct ImageData {
 pub enum Container {
     /// gzip, of one member or more.
     Gzip,
+    /// Zstandard, of one frame or more.
+    Zstd,
+    /// xz, of one stream or more.
+    Xz,
+    /// bzip2, of one stream or more.
+    Bzip2,
+    /// lz4, of one frame or more.
+    Lz4,
     /// Not at all.
     Raw,
+    /// As the first bytes of the file tell.
+    Auto,
 }
 
 /// The disks and the kernel's parameters.
@@ -329,7 +339,10 @@ mod tests {
     #[test]
     fn the_containers_are_those_that_can_be_unpacked() {
         let schema = schemars::schema_for!(Container).to_value().to_string();
-        for container in bareon_image::Container::ALL {
+        let auto = bareon_image::Container::AUTO;
+        for container in
+            bareon_image::Container::ALL.map(bareon_image::Container::name).into_iter().chain([auto])
+        {
             assert!(schema.contains(&format!("\"{container}\"")), "{container}: {schema}");
         }
     }

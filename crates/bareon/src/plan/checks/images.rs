@@ -13,7 +13,7 @@ impl Checks<'_> {
             let path = format!("/image_scheme/{i}");
             let target = &image.target_device;
             self.verified(&path, image);
-            if let Err(error) = image.container.parse::<bareon_image::Container>() {
+            if let Err(error) = bareon_image::Container::announced(&image.container) {
                 self.refuse(
                     &[Stage::CopyImage],
                     &format!("{path}/container"),

@@ -265,7 +265,8 @@ pub struct Image {
     pub mirrors: Vec<String>,
     /// The file system within; as the target's where not given.
     pub format: Option<String>,
-    /// How it is packed: `gzip` or `raw`; by the end of its address where not given.
+    /// How it is packed: `gzip`, `zstd`, `xz`, `bzip2`, `lz4` or `raw`; as the first bytes of the file tell where not
+    /// given, or `auto`.
     pub container: Option<String>,
     /// Its size unpacked, in bytes.
     #[schemars(range(min = 1))]

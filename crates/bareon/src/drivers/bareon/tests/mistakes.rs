@@ -131,7 +131,7 @@ fn what_is_not_done_is_refused_by_name() {
     one(&luks, "/disks/0/partitions/0/luks", "not supported yet");
     let text = format!("{}\nusers: [{{name: a, password: s3cret}}]", disk(ROOT));
     one(&text, "/users/0/password", "`openssl passwd -6`");
-    for url in ["http://h/i.img.xz", "http://h/i.tar.gz", "http://h/i.qcow2?x"] {
+    for url in ["http://h/i.zip", "http://h/i.tar.gz", "http://h/i.TGZ", "http://h/i.qcow2?x"] {
         let text = format!("{}\nimages: [{{target: /, url: \"{url}\"}}]", disk(ROOT));
         one(&text, "/images/0/url", "is not unpacked");
     }

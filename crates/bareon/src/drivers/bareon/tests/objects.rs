@@ -199,8 +199,8 @@ fn an_image_is_known_by_its_document_or_by_its_metadata() {
         .iter()
         .map(|image| (image.target_device.as_str(), image.format.as_str(), image.container.as_str()))
         .collect();
-    let root = ("/dev/mapper/os-root", "ext4", "gzip");
-    assert_eq!(images, [root, ("/dev/md0", "ext2", "raw"), ("/dev/mapper/data-a", "xfs", "gzip")]);
+    let root = ("/dev/mapper/os-root", "ext4", "auto");
+    assert_eq!(images, [root, ("/dev/md0", "ext2", "raw"), ("/dev/mapper/data-a", "xfs", "auto")]);
     let metadata = |uri: &str| {
         assert_eq!(uri, "http://h/i.yaml");
         let sum = "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865";
