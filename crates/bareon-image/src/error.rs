@@ -32,7 +32,9 @@ impl Error for WriteError {
 #[non_exhaustive]
 pub enum ImageError {
     /// The address is none.
-    #[error("`{uri}` is no address of an image: {why}; give http://, https://, file:/// or an absolute path")]
+    #[error(
+        "`{uri}` is no address of an image: {why}; give http://, https://, tftp://, oci://, file:/// or an absolute path"
+    )]
     BadUri {
         /// As given.
         uri: String,
@@ -40,7 +42,7 @@ pub enum ImageError {
         why: String,
     },
     /// Nobody here knows the transport.
-    #[error("`{uri}`: there is no transport `{scheme}`; there are file, http and https")]
+    #[error("`{uri}`: there is no transport `{scheme}`; there are file, http, https, tftp and oci")]
     Scheme {
         /// As given.
         uri: String,
@@ -104,11 +106,67 @@ pub enum ImageError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The certificate or the key that show who we are cannot be used.
+    #[error(
+        "reading the client certificate {}; `client_cert` must be a readable PEM file, and have its key in it or in \
+         `client_key`",
+        .path.display()
+    )]
+    ClientCert {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server wants to know who we are, and is not satisfied.
+    #[error(
+        "the server of `{uri}` does not accept this machine's client certificate, or wants one; give one that it \
+         trusts by `client_cert` and `client_key`"
+    )]
+    Distrusted {
+        /// The address.
+        uri: String,
+        /// What TLS said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The TFTP server says no.
+    #[error("the TFTP server answers error {code} (`{said}`) for `{uri}`{}; {}", from_byte(*.at), tftp(*.code))]
+    Tftp {
+        /// The address.
+        uri: String,
+        /// How many bytes had come.
+        at: u64,
+        /// The number of its error (RFC 1350).
+        code: u16,
+        /// Its own words.
+        said: String,
+    },
+    /// What a registry has under this name is no image of ours.
+    #[error("`{uri}` cannot be taken from the registry: {why}")]
+    Registry {
+        /// The address.
+        uri: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Nothing would tell whether what came is what was sent.
+    #[error(
+        "`{uri}` is fetched by TFTP, which does not notice what changes on the way: give the image's sha256, sha512 \
+         or blake3 sum"
+    )]
+    NoDigest {
+        /// The address.
+        uri: String,
+    },
     /// The server says no.
-    #[error("the server answers {status} for `{uri}`; {}", advice(*.status))]
+    #[error("the server answers {status} for `{uri}`{}; {}", from_byte(*.at), advice(*.status))]
     Status {
         /// The address.
         uri: String,
+        /// How many bytes had come.
+        at: u64,
         /// Its answer.
         status: u16,
     },
@@ -343,6 +401,9 @@ impl ImageError {
             | Self::Scheme { .. }
             | Self::Read { .. }
             | Self::Client { .. }
+            | Self::Distrusted { .. }
+            | Self::Tftp { .. }
+            | Self::Registry { .. }
             | Self::Certificate { .. }
             | Self::Status { .. }
             | Self::Redirect { .. }
@@ -361,6 +422,8 @@ impl ImageError {
             | Self::Memory { .. }
             | Self::BadDigest { .. }
             | Self::CaFile { .. }
+            | Self::ClientCert { .. }
+            | Self::NoDigest { .. }
             | Self::Open { .. }
             | Self::Busy { .. }
             | Self::Kind { .. }
@@ -375,10 +438,42 @@ impl ImageError {
     }
 }
 
+impl ImageError {
+    /// Whether it is the copy of the image that is wrong: another one may do, from its first byte on.
+    pub(crate) const fn is_of_copy(&self) -> bool {
+        matches!(
+            self,
+            Self::NoResume { .. }
+                | Self::Page { .. }
+                | Self::NotPacked { .. }
+                | Self::Packed { .. }
+                | Self::Truncated { .. }
+                | Self::Corrupt { .. }
+                | Self::Empty { .. }
+                | Self::Size { .. }
+                | Self::Digest { .. }
+        )
+    }
+}
+
 const REMEDY: &str = "upload image and metadata together";
+
+/// Where in the file something happened, unless before its first byte.
+fn from_byte(at: u64) -> String {
+    if at == 0 { String::new() } else { format!(" from byte {at} on") }
+}
+
+fn tftp(code: u16) -> &'static str {
+    match code {
+        1 => "is the path right, below the folder that the server serves?",
+        2 => "may everybody read the file, as the server demands?",
+        _ => "see the server's log",
+    }
+}
 
 fn advice(status: u16) -> &'static str {
     match status {
+        400 => "its log says why; servers that want a client certificate (`client_cert`) answer so, too",
         401 | 403 | 407 => "it wants credentials, or does not let this machine in",
         404 | 410 => "is the address right, and the image still there?",
         _ => "ask the one who runs it",

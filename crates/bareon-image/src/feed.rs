@@ -4,6 +4,7 @@
 //! while the caller, told to stop, is gone already. It ends at its next step then.
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufRead, Read},
     sync::Arc,
     thread,
@@ -14,7 +15,7 @@ use crate::{
     digest::{self, Takers},
     pool::{Buffer, Pool},
     shared::{Notice, Shared, TICK},
-    source::{self, Watch},
+    source::{Mirrors, Source, Watch},
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -41,26 +42,40 @@ pub struct Fetched {
 pub struct Feed {
     shared: Arc<Shared>,
     told: Receiver<Notice>,
-    opened: Receiver<Option<u64>>,
+    opened: Receiver<Opened>,
     pieces: Receiver<Piece>,
 }
 
+/// What is known of the source when it is open.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// In bytes, where known.
+    pub length: Option<u64>,
+    /// The SHA-256 sum in hex that it must have, where its address leads to one.
+    pub vouched: Option<String>,
+    /// Which of its addresses it is.
+    pub first: usize,
+}
+
 impl Feed {
-    /// Begins to read `uri`, `buffers` buffers ahead at most.
+    /// Begins to read what `uris` name, `buffers` buffers ahead at most. `summed` says whether a sum of the whole is
+    /// compared at the end.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(
-        uri: &str,
+        uris: &[String],
         options: &Options,
         buffers: usize,
         sums: Vec<Algorithm>,
+        summed: bool,
     ) -> Result<Self, ImageError> {
         let (shared, told) = Shared::new();
         let (opening, opened) = bounded(1);
         let (sender, pieces) = bounded(buffers + 1);
         let job = Job {
-            uri: uri.to_owned(),
+            uris: uris.to_vec(),
+            summed,
             options: options.clone(),
             shared: Arc::clone(&shared),
             sums,
@@ -88,14 +103,14 @@ impl Feed {
         self.shared.goes_on(&self.told, progress)
     }
 
-    /// Waits until the source is open, and gives its length, where known.
+    /// Waits until the source is open.
     ///
     /// # Errors
     /// When it cannot be opened, or all is to stop.
-    pub fn opened(&self, progress: &dyn Progress) -> Result<Option<u64>, ImageError> {
+    pub fn opened(&self, progress: &dyn Progress) -> Result<Opened, ImageError> {
         while self.goes_on(progress) {
             match self.opened.recv_timeout(TICK) {
-                Ok(length) => return Ok(length),
+                Ok(opened) => return Ok(opened),
                 Err(RecvTimeoutError::Timeout) => {}
                 // It ended without: it has failed, and said so just before.
                 Err(RecvTimeoutError::Disconnected) => self.shared.stop(),
@@ -110,7 +125,7 @@ impl Feed {
     /// When they cannot be had, or all is to stop.
     pub fn whole(&self, limit: u64, progress: &dyn Progress) -> Result<Option<Vec<u8>>, ImageError> {
         let mut bytes = Vec::new();
-        if self.opened(progress)?.is_some_and(|length| length > limit) {
+        if self.opened(progress)?.length.is_some_and(|length| length > limit) {
             return Ok(None);
         }
         while self.goes_on(progress) {
@@ -139,7 +154,8 @@ impl Drop for Feed {
 
 /// What the thread works with.
 struct Job {
-    uri: String,
+    uris: Vec<String>,
+    summed: bool,
     options: Options,
     shared: Arc<Shared>,
     sums: Vec<Algorithm>,
@@ -149,15 +165,18 @@ struct Job {
 }
 
 impl Job {
-    fn run(&self, opening: &Sender<Option<u64>>) -> Result<(), ImageError> {
+    fn run(&self, opening: &Sender<Opened>) -> Result<(), ImageError> {
         let watch = Arc::clone(&self.shared) as Arc<dyn Watch>;
-        let mut source = source::open(&self.uri, &self.options, watch)?;
-        let _ = opening.send(source.length());
+        let mut source = Mirrors::open(&self.uris, self.summed, &self.options, watch)?;
+        let vouched = source.vouched();
+        let algorithms: BTreeSet<_> =
+            self.sums.iter().copied().chain(vouched.iter().map(|_| Algorithm::Sha256)).collect();
+        let _ = opening.send(Opened { length: source.length(), vouched, first: source.first() });
         let internal = |source| ImageError::Internal { source };
         let (bytes, sums) = thread::scope(|scope| {
-            let adding = digest::adding(scope, self.sums.iter().copied(), self.ahead);
+            let adding = digest::adding(scope, algorithms, self.ahead);
             let (takers, adding) = adding.map_err(|error| internal(Some(error)))?;
-            let bytes = self.pass_on(source.as_mut(), &takers)?;
+            let bytes = self.pass_on(&mut source, &takers)?;
             drop(takers);
             Ok((bytes, adding.sums().ok_or(internal(None))?))
         })?;
@@ -170,7 +189,7 @@ impl Job {
     /// Hands on what the source gives, and tells how many bytes it had; nothing when all is to stop.
     fn pass_on(
         &self,
-        source: &mut dyn source::Source,
+        source: &mut dyn Source,
         takers: &Takers<Arc<Buffer>>,
     ) -> Result<Option<u64>, ImageError> {
         let mut bytes = 0;
@@ -190,7 +209,7 @@ impl Job {
     }
 
     /// Fills a buffer; true at the end of the source.
-    fn fill(&self, buffer: &mut Buffer, source: &mut dyn source::Source) -> Result<bool, ImageError> {
+    fn fill(&self, buffer: &mut Buffer, source: &mut dyn Source) -> Result<bool, ImageError> {
         while !buffer.space().is_empty() {
             let read = source.read(buffer.space())?;
             if read == 0 {

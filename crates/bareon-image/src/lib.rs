@@ -37,7 +37,7 @@ pub use error::{ImageError, WriteError};
 pub use pipeline::{ceiling, fetch, write, write_to};
 pub use progress::{Progress, Silent};
 pub use request::{HttpOptions, Options, ProxyUse, Request, TargetState, Verify, Written};
-pub use source::{check_uri, client::build as http_client, shown};
+pub use source::{check_uri, client::build as http_client, demands_digest, holds_digest, shown};
 pub use target::{Device, Medium, Target};
 
 /// 2^20 bytes.

@@ -23,7 +23,7 @@ use crate::{
     Algorithm, Container, Device, ImageError, Options, Progress, Request, Sums, Target, TargetState, Verify,
     WriteError, Written, container,
     digest::{self, Adding},
-    feed::{Feed, Fetched, Packed},
+    feed::{Feed, Fetched, Opened, Packed},
     pool::{ALIGN, Buffer, Pool},
     source,
     unpack::Unpack,
@@ -74,35 +74,70 @@ pub fn write(
 ///
 /// # Errors
 /// As [`write()`]. One target that fails fails all: they are to hold the same, or nothing.
+///
+/// Where an address gives an image that is not the one expected, all begins anew without it, as long as there are
+/// others.
 pub fn write_to(
     request: &Request,
     options: &Options,
     targets: &mut [&mut dyn Target],
     progress: &dyn Progress,
 ) -> Result<Written, ImageError> {
-    let begun = Instant::now();
     let (sums, container_sums) = request.check()?;
-    let room =
-        |targets: &[&mut dyn Target], size| targets.iter().try_for_each(|it| it.check_room(size, true));
     if let Some(size) = request.size {
-        room(targets, size)?;
+        targets.iter().try_for_each(|it| it.check_room(size, true))?;
     }
-    let uri = request.uris.first().cloned().unwrap_or_default();
+    let mut uris = request.uris.clone();
+    loop {
+        let mut first = None;
+        let expected = (&sums, container_sums.clone());
+        let error = match attempt(&uris, request, expected, options, targets, progress, &mut first) {
+            Err(error) if error.is_of_copy() && uris.len() > 1 => error,
+            done => return done,
+        };
+        let Some(first) = first else { return Err(error) };
+        // Whoever took over from it may be without fault.
+        let refused = uris.remove(first);
+        let next = source::shown(&uris[0]);
+        tracing::warn!(
+            "beginning anew from the mirror {next}, without {}: {}",
+            source::shown(&refused),
+            source::client::chain(&error)
+        );
+        for target in targets.iter_mut() {
+            target.restart()?;
+        }
+    }
+}
+
+/// Writes the image once, from whichever of `uris` is there; says in `opened` which one that was at first.
+fn attempt(
+    uris: &[String],
+    request: &Request,
+    (sums, mut container_sums): (&Sums, Sums),
+    options: &Options,
+    targets: &mut [&mut dyn Target],
+    progress: &dyn Progress,
+    opened: &mut Option<usize>,
+) -> Result<Written, ImageError> {
+    let begun = Instant::now();
     // The file as it is fetched is the data themselves where it is not packed.
     let packed_sums =
         if request.container == Some(Container::Raw) { Sums::default() } else { container_sums.clone() };
-    let feed = Feed::start(&uri, options, PACKED_BUFFERS, packed_sums.algorithms().collect())?;
-    let uri = source::shown(&uri);
-    let length = feed.opened(progress)?;
+    let summed = !sums.is_empty() || !container_sums.is_empty();
+    let feed = Feed::start(uris, options, PACKED_BUFFERS, packed_sums.algorithms().collect(), summed)?;
+    let Opened { length, vouched, first } = feed.opened(progress)?;
+    *opened = Some(first);
+    let uri = source::shown(&uris[first]);
+    container_sums = with_vouched(&uri, container_sums, vouched)?;
     let mut packed = feed.reader();
     let container = container::identify(&uri, request.container, packed.first(progress)?)?;
     let raw_length = length.filter(|_| container == Container::Raw);
     if let Some(found) = raw_length {
         check_size(&uri, request.size, found)?;
-        room(targets, found)?;
+        targets.iter().try_for_each(|it| it.check_room(found, true))?;
     }
-    let transfer =
-        Transfer { uri: &uri, container, request, sums: &sums, container_sums: &container_sums, options };
+    let transfer = Transfer { uri: &uri, container, request, sums, container_sums: &container_sums, options };
     if transfer.hides_truncation(length) {
         tracing::warn!(
             "`{uri}`: the server does not tell its length, and neither size nor digest of this raw image is known: \
@@ -136,6 +171,19 @@ pub fn write_to(
         resumes: found.fetched.resumes,
         uri,
     })
+}
+
+/// The sums of the file, and that which its address leads to.
+fn with_vouched(uri: &str, sums: Sums, vouched: Option<String>) -> Result<Sums, ImageError> {
+    match (sums.get(Algorithm::Sha256), vouched) {
+        (Some(expected), Some(found)) if expected != found => Err(ImageError::Digest {
+            uri: uri.to_owned(),
+            kind: "container sha256".to_owned(),
+            expected: expected.to_owned(),
+            found,
+        }),
+        (_, vouched) => Ok(sums.with(Algorithm::Sha256, vouched)),
+    }
 }
 
 fn check_size(uri: &str, expected: Option<u64>, found: u64) -> Result<(), ImageError> {
@@ -251,7 +299,7 @@ pub fn fetch(
     progress: &dyn Progress,
 ) -> Result<Vec<u8>, ImageError> {
     let shown = source::shown(uri);
-    let feed = Feed::start(uri, options, PACKED_BUFFERS, Vec::new())?;
+    let feed = Feed::start(&[uri.to_owned()], options, PACKED_BUFFERS, Vec::new(), false)?;
     let bytes =
         feed.whole(limit, progress)?.ok_or_else(|| ImageError::Large { uri: shown.clone(), limit })?;
     if container::is_page(&bytes) {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Container, ImageError, Sums, pool::ALIGN};
+use crate::{Container, ImageError, Sums, pool::ALIGN, source};
 
 /// An image, and what is known of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +23,12 @@ impl Request {
     /// Looks whether it can be met, and gives its sums in the form in which they are compared.
     ///
     /// # Errors
-    /// When a sum is none.
+    /// When a sum is none, or there is no strong one for a transport that demands it.
     pub(crate) fn check(&self) -> Result<(Sums, Sums), ImageError> {
+        let strong = self.sums.is_strong() || self.container_sums.is_strong();
+        if let Some(uri) = self.uris.iter().find(|uri| !strong && source::demands_digest(uri)) {
+            return Err(ImageError::NoDigest { uri: source::shown(uri) });
+        }
         Ok((self.sums.checked()?, self.container_sums.checked()?))
     }
 }
@@ -70,7 +74,7 @@ pub enum Verify {
     Readback,
 }
 
-/// How a server is talked to.
+/// How a server is talked to. The first three hold for every transport of the network, the others for HTTP's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
     /// How often in a row a failed request is tried again; 0 = for ever. Each MiB that came meanwhile starts the
@@ -78,10 +82,15 @@ pub struct HttpOptions {
     pub max_retries: u32,
     /// How long nothing may come before the connection is given up; no limit on the whole transfer.
     pub stall: Duration,
-    /// The wait before the first retry. It doubles with each, up to eight times this.
+    /// The wait before the first retry. It doubles with each, up to eight times this; of each wait up to a half is
+    /// left out by chance.
     pub retry_delay: Duration,
     /// Certificates (PEM) of authorities that are trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
+    /// The certificate (PEM, the chain after it) that shows a server who asks.
+    pub client_cert: Option<PathBuf>,
+    /// Its key (PEM), unless that stands in the same file.
+    pub client_key: Option<PathBuf>,
     /// How the server is reached.
     pub proxy: ProxyUse,
 }
@@ -105,6 +114,8 @@ impl Default for HttpOptions {
             stall: Duration::from_secs(10),
             retry_delay: Duration::from_secs(2),
             ca_file: None,
+            client_cert: None,
+            client_key: None,
             proxy: ProxyUse::Environment,
         }
     }

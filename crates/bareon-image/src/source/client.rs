@@ -6,29 +6,35 @@
 use std::{error::Error, fs, io, path::Path};
 
 use reqwest::{
-    Certificate, Proxy,
+    Certificate, Identity, Proxy,
     blocking::{Client, ClientBuilder},
 };
 
 use crate::{HttpOptions, ImageError, ProxyUse};
 
-/// A client for `uri`, by the system's authorities, `ca_file`, and the proxy that `options` name.
+/// A client for `uri`, by the system's authorities, the certificates and the proxy that `options` name.
 ///
 /// # Errors
-/// When `ca_file` cannot be used, or there is no way to make a client.
+/// When a certificate cannot be used, or there is no way to make a client.
 pub fn build(uri: &str, options: &HttpOptions) -> Result<Client, ImageError> {
     // Only the first call of a process has an effect, and any provider that was chosen before will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let own = options.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    let identity = options.client_cert.as_deref().map(|cert| identity(cert, options.client_key.as_deref()));
+    let identity = identity.transpose()?;
     let unusable = |source: reqwest::Error| ImageError::Client { uri: uri.to_owned(), source: source.into() };
     let proxy = match &options.proxy {
         ProxyUse::Through(proxy) => Some(Proxy::all(proxy).map_err(unusable)?),
         ProxyUse::Environment | ProxyUse::Direct => None,
     };
+    let settings = || match &identity {
+        Some(identity) => settings(options).identity(identity.clone()),
+        None => settings(options),
+    };
     let builder = || match (&options.proxy, &proxy) {
-        (ProxyUse::Environment, _) => settings(options),
-        (_, None) => settings(options).no_proxy(),
-        (_, Some(proxy)) => settings(options).no_proxy().proxy(proxy.clone()),
+        (ProxyUse::Environment, _) => settings(),
+        (_, None) => settings().no_proxy(),
+        (_, Some(proxy)) => settings().no_proxy().proxy(proxy.clone()),
     };
     if let Ok(client) = builder().tls_certs_merge(own.clone()).build() {
         return Ok(client);
@@ -59,6 +65,37 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, ImageError> {
     let pem = fs::read(path).map_err(|e| unusable(e.into()))?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|e| unusable(e.into()))?;
     if found.is_empty() { Err(unusable("it holds no certificate".into())) } else { Ok(found) }
+}
+
+/// The certificate that shows who we are, and its key, which may stand in the same file.
+fn identity(cert: &Path, key: Option<&Path>) -> Result<Identity, ImageError> {
+    let mut pem = Vec::new();
+    for path in [Some(cert), key].into_iter().flatten() {
+        let read =
+            fs::read(path).map_err(|e| ImageError::ClientCert { path: path.to_owned(), source: e.into() })?;
+        pem.extend(read);
+        pem.push(b'\n');
+    }
+    // An error of the parser does not quote what it read.
+    Identity::from_pem(&pem).map_err(|e| ImageError::ClientCert { path: cert.to_owned(), source: e.into() })
+}
+
+/// Whether a request failed because the server does not take us for who we say we are, or wants to be told.
+pub fn distrusted(error: &reqwest::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let alerts = [
+        Alert::CertificateRequired,
+        Alert::BadCertificate,
+        Alert::UnsupportedCertificate,
+        Alert::CertificateRevoked,
+        Alert::CertificateExpired,
+        Alert::CertificateUnknown,
+        Alert::UnknownCA,
+        Alert::AccessDenied,
+    ];
+    causes(error).any(
+        |cause| matches!(cause.downcast_ref(), Some(rustls::Error::AlertReceived(alert)) if alerts.contains(alert)),
+    )
 }
 
 /// Whether a request failed because the server's certificate did not convince.

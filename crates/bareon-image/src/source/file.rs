@@ -19,11 +19,11 @@ pub struct File {
 }
 
 impl File {
-    /// Opens the file at `path`.
+    /// Opens the file at `path`, to be read from byte `from` on.
     ///
     /// # Errors
-    /// When it is not there, cannot be read, or is a folder.
-    pub fn open(path: &Path) -> Result<Self, ImageError> {
+    /// When it is not there, cannot be read, is a folder, or ends before `from`.
+    pub fn open(path: &Path, from: u64) -> Result<Self, ImageError> {
         let read = |source| ImageError::Read { path: path.to_owned(), source };
         let mut file = fs::File::open(path).map_err(read)?;
         if file.metadata().map_err(read)?.is_dir() {
@@ -31,8 +31,11 @@ impl File {
         }
         // The size in the metadata of a block device is 0; its end is where it ends.
         let length = file.seek(SeekFrom::End(0)).map_err(read)?;
-        file.rewind().map_err(read)?;
-        Ok(Self { path: path.to_owned(), open: file, length, at: 0 })
+        if from > length {
+            return Err(read(io::ErrorKind::UnexpectedEof.into()));
+        }
+        file.seek(SeekFrom::Start(from)).map_err(read)?;
+        Ok(Self { path: path.to_owned(), open: file, length, at: from })
     }
 }
 

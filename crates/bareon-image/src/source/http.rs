@@ -5,101 +5,147 @@
 //!
 //! A transfer goes on only where the server shows that it still has the same file (RFC 9110, 14.2 and 13.1.5): the
 //! same strong `ETag`, or without one the same `Last-Modified`, and the same length. `If-Range` asks for that. A
-//! server that answers with the whole file instead (200) is read up to where the transfer broke off.
+//! server that answers with the whole file instead (200) is read up to where the transfer broke off. An address
+//! that holds the sum of what it names needs none of that.
 
 use std::{
     io::{self, Read},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use reqwest::{
     StatusCode,
     blocking::{Client, Response},
-    header::{ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE},
+    header::{
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, IF_RANGE, RANGE,
+    },
 };
 use url::Url;
 
 use super::{
-    Source, Watch, client,
-    part::{ContentRange, Version, header},
+    Source, Version, Watch, client,
+    part::{ContentRange, header},
+    retry::Patience,
     shown,
 };
-use crate::{HttpOptions, ImageError, MIB, container};
-
-/// How long a pause sleeps before it looks whether all is to stop.
-const NAP: Duration = Duration::from_millis(50);
-
-/// How many times its first length a pause between two tries may get.
-const LONGEST_PAUSE: u32 = 8;
+use crate::{HttpOptions, ImageError, container};
 
 /// How much of a page is read to show its first line, in bytes.
 const PAGE: u64 = 4096;
 
 /// A failure that may pass.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub enum Trouble {
+    /// There was none to be had.
     #[error("no answer from the server")]
     NoAnswer(#[source] reqwest::Error),
+    /// It will be better later.
     #[error("the server answers {0}")]
     Status(StatusCode),
+    /// The time limit.
     #[error("nothing came for {0:?}")]
     Stalled(Duration),
+    /// It was cut.
     #[error("the connection broke")]
     Broke(#[source] io::Error),
+    /// It was closed too early.
     #[error("the connection was closed after {at} of {length} bytes")]
-    Short { at: u64, length: u64 },
+    Short {
+        /// In bytes.
+        at: u64,
+        /// In bytes.
+        length: u64,
+    },
 }
 
 /// A failure that may pass, or one that will not.
-enum Failure {
+pub enum Failure {
+    /// Try again.
     Passing(Trouble),
+    /// Do not.
     Final(ImageError),
+}
+
+/// Who has a say in a server's letting us in.
+pub trait Credentials: Send {
+    /// What is sent along, if anything.
+    fn header(&self) -> Option<HeaderValue>;
+
+    /// Gets new ones after this refusal (401); false when there are none to be had.
+    ///
+    /// # Errors
+    /// When they are refused, or do not come.
+    fn renew(&mut self, refusal: &Response) -> Result<bool, Failure>;
+}
+
+/// How an address is fetched that is not just any.
+#[derive(Default)]
+pub struct Access {
+    /// Who lets us in.
+    pub credentials: Option<Box<dyn Credentials>>,
+    /// Whether the address holds the sum of what it names: it never changes then.
+    pub addressed: bool,
+    /// The types of what is asked for, where they matter.
+    pub accept: Option<&'static str>,
+}
+
+impl Access {
+    /// For one with credentials.
+    pub fn by(credentials: impl Credentials + 'static) -> Self {
+        Self { credentials: Some(Box::new(credentials)), ..Self::default() }
+    }
 }
 
 /// See the module.
 pub struct Http {
     url: Url,
     uri: String,
-    options: HttpOptions,
+    stall: Duration,
     client: Client,
+    access: Access,
     watch: Arc<dyn Watch>,
+    patience: Patience,
     body: Option<Response>,
+    /// Whether anything is known of the file.
+    known: bool,
     length: Option<u64>,
     version: Version,
-    /// How many bytes were handed out.
+    /// How many bytes were handed out, those before the beginning included.
     at: u64,
-    /// How many of them since the count of tries began.
-    gained: u64,
-    attempts: u32,
     resumes: u32,
 }
 
 impl Http {
-    /// Asks for `url` until there is an answer.
+    /// Asks for `url` from byte `from` on until there is an answer.
     ///
     /// # Errors
     /// When the answer is no, or none comes.
-    pub fn open(url: Url, options: &HttpOptions, watch: Arc<dyn Watch>) -> Result<Self, ImageError> {
+    pub fn open(
+        url: Url,
+        from: u64,
+        options: &HttpOptions,
+        access: Access,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, ImageError> {
         let uri = shown(url.as_str());
-        let client = client::build(&uri, options)?;
         let mut source = Self {
+            client: client::build(&uri, options)?,
+            patience: Patience::new(&uri, options, Arc::clone(&watch)),
             url,
             uri,
-            options: options.clone(),
-            client,
+            stall: options.stall,
+            access,
             watch,
             body: None,
+            known: false,
             length: None,
             version: Version::default(),
-            at: 0,
-            gained: 0,
-            attempts: 0,
+            at: from,
             resumes: 0,
         };
         loop {
-            match source.begin() {
+            match source.take_up() {
                 Ok(()) => return Ok(source),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(trouble)) => source.pause(trouble)?,
@@ -107,86 +153,93 @@ impl Http {
         }
     }
 
-    fn begin(&mut self) -> Result<(), Failure> {
-        let response = self.ask()?;
-        if response.status() != StatusCode::OK {
-            return Err(self.refused(response.status()));
-        }
-        let kind = header(&response, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
-        if kind.starts_with("text/html") || kind.starts_with("application/xhtml") {
-            let mut page = Vec::new();
-            // Whatever can be read of it is shown.
-            let _ = response.take(PAGE).read_to_end(&mut page);
-            return Err(Failure::Final(container::page(&self.uri, &page)));
-        }
-        self.length = response.content_length();
-        self.version = Version::of(&response);
-        self.body = Some(response);
-        Ok(())
+    /// What it was opened by, for the next one at the same server.
+    pub fn into_access(self) -> Access {
+        self.access
     }
 
     /// Sends a request for what is still missing.
-    fn ask(&self) -> Result<Response, Failure> {
+    fn ask(&mut self) -> Result<Response, Failure> {
+        let response = self.send()?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(credentials) = &mut self.access.credentials
+            && credentials.renew(&response)?
+        {
+            return self.send();
+        }
+        Ok(response)
+    }
+
+    fn send(&self) -> Result<Response, Failure> {
         let mut request = self.client.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
+        if let Some(types) = self.access.accept {
+            request = request.header(ACCEPT, types);
+        }
+        if let Some(value) = self.access.credentials.as_ref().and_then(|credentials| credentials.header()) {
+            request = request.header(AUTHORIZATION, value);
+        }
         if self.at > 0 {
             request = request.header(RANGE, format!("bytes={}-", self.at));
-            if let Some(etag) = &self.version.etag {
+            if let Some(etag) = self.version.etag.as_ref().filter(|_| !self.access.addressed) {
                 request = request.header(IF_RANGE, etag);
             }
         }
-        request.send().map_err(|error| {
-            let error = error.without_url();
-            let uri = self.uri.clone();
-            if client::distrusts(&error) {
-                Failure::Final(ImageError::Certificate { uri, source: error.into() })
-            } else if error.is_redirect() {
-                Failure::Final(ImageError::Redirect { uri, source: error.into() })
-            } else if error.is_builder() {
-                Failure::Final(ImageError::Client { uri, source: error.into() })
-            } else {
-                Failure::Passing(Trouble::NoAnswer(error))
-            }
-        })
+        request.send().map_err(|error| unsent(&self.uri, error))
     }
 
-    /// What a status that is not the one hoped for means.
-    fn refused(&self, status: StatusCode) -> Failure {
-        let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-        if status.is_server_error() || passing.contains(&status) {
-            Failure::Passing(Trouble::Status(status))
-        } else {
-            Failure::Final(ImageError::Status { uri: self.uri.clone(), status: status.as_u16() })
-        }
-    }
-
-    /// Takes the transfer up again where it broke off.
-    fn resume(&mut self) -> Result<(), Failure> {
+    /// Begins the transfer, or takes it up again where it broke off.
+    fn take_up(&mut self) -> Result<(), Failure> {
         let response = self.ask()?;
         let total = match response.status() {
             StatusCode::PARTIAL_CONTENT => self.total_of_part(&response)?,
             StatusCode::OK => response.content_length(),
-            StatusCode::RANGE_NOT_SATISFIABLE => return self.past_the_end(&response),
-            status => return Err(self.refused(status)),
+            StatusCode::RANGE_NOT_SATISFIABLE if self.at > 0 => return self.past_the_end(&response),
+            status => return Err(refused(&self.uri, self.at, status)),
         };
-        if self.length.is_some() && total != self.length {
-            return Err(self.lost("the file on the server has another length now"));
-        }
+        let response = self.not_a_page(response)?;
         let version = Version::of(&response);
-        if version != self.version && !version.is(&self.version) {
-            return Err(self.lost("the file on the server was changed meanwhile"));
+        if self.known {
+            self.compare(total, &version)?;
+        } else {
+            self.version = version;
         }
-        if self.at > 0 && !version.is(&self.version) {
-            return Err(self.lost(
-                "the server gives neither ETag nor Last-Modified to tell whether it is the same file",
-            ));
-        }
-        self.length = total;
+        (self.known, self.length) = (true, total);
         if response.status() == StatusCode::OK {
             self.skip(response)
         } else {
             self.body = Some(response);
             Ok(())
         }
+    }
+
+    fn not_a_page(&self, response: Response) -> Result<Response, Failure> {
+        let kind = header(&response, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        if !kind.starts_with("text/html") && !kind.starts_with("application/xhtml") {
+            return Ok(response);
+        }
+        let mut page = Vec::new();
+        // Whatever can be read of it is shown.
+        let _ = response.take(PAGE).read_to_end(&mut page);
+        Err(Failure::Final(container::page(&self.uri, &page)))
+    }
+
+    /// Whether an answer is of the same file as the first.
+    fn compare(&self, total: Option<u64>, version: &Version) -> Result<(), Failure> {
+        if self.length.is_some() && total != self.length {
+            return Err(self.lost("the file on the server has another length now"));
+        }
+        if self.access.addressed || version.is(&self.version) {
+            return Ok(());
+        }
+        if *version != self.version {
+            return Err(self.lost("the file on the server was changed meanwhile"));
+        }
+        if self.at > 0 {
+            return Err(self.lost(
+                "the server gives neither ETag nor Last-Modified to tell whether it is the same file",
+            ));
+        }
+        Ok(())
     }
 
     /// The whole length that a part tells, if it is the part that was asked for.
@@ -202,8 +255,9 @@ impl Http {
     fn past_the_end(&mut self, response: &Response) -> Result<(), Failure> {
         let range = header(response, &CONTENT_RANGE).unwrap_or_default();
         let total = ContentRange::parse(&range).and_then(|range| range.total);
-        if self.length.is_none() && total == Some(self.at) && Version::of(response).is(&self.version) {
-            self.length = total;
+        let same = !self.known || self.access.addressed || Version::of(response).is(&self.version);
+        if self.length.is_none() && total == Some(self.at) && same {
+            (self.known, self.length) = (true, total);
             return Ok(());
         }
         Err(self.lost("the file on the server is shorter now"))
@@ -240,47 +294,22 @@ impl Http {
     fn trouble(&self, error: io::Error) -> Trouble {
         let inner = error.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>());
         if error.kind() == io::ErrorKind::TimedOut || inner.is_some_and(reqwest::Error::is_timeout) {
-            Trouble::Stalled(self.options.stall)
+            Trouble::Stalled(self.stall)
         } else {
             Trouble::Broke(error)
         }
     }
 
-    /// Counts a failure, tells of it, and waits; or gives up.
     fn pause(&mut self, trouble: Trouble) -> Result<(), ImageError> {
         self.body = None;
-        if self.gained >= MIB {
-            (self.gained, self.attempts) = (0, 0);
-        }
-        self.attempts = self.attempts.saturating_add(1);
-        let limit = self.options.max_retries;
-        if limit > 0 && self.attempts > limit {
-            return Err(ImageError::GaveUp {
-                uri: self.uri.clone(),
-                at: self.at,
-                attempts: self.attempts,
-                source: Box::new(trouble),
-            });
-        }
-        self.watch.retried(&client::chain(&trouble), self.attempts);
-        let factor = 2_u32.saturating_pow(self.attempts - 1).min(LONGEST_PAUSE);
-        let until = Instant::now() + self.options.retry_delay.saturating_mul(factor);
-        loop {
-            if self.watch.stopped() {
-                return Err(ImageError::Cancelled);
-            }
-            match until.checked_duration_since(Instant::now()) {
-                Some(left) if !left.is_zero() => thread::sleep(left.min(NAP)),
-                _ => return Ok(()),
-            }
-        }
+        self.patience.pause(self.at, trouble)
     }
 
     /// Tries to take the transfer up again until it works.
     fn recover(&mut self, mut trouble: Trouble) -> Result<(), ImageError> {
         loop {
             self.pause(trouble)?;
-            match self.resume() {
+            match self.take_up() {
                 Ok(()) => {
                     self.resumes += 1;
                     return Ok(());
@@ -310,7 +339,7 @@ impl Source for Http {
                 (Ok(0), Some(length)) => Trouble::Short { at: self.at, length },
                 (Ok(n), _) => {
                     self.at += n as u64;
-                    self.gained += n as u64;
+                    self.patience.gained(n as u64);
                     return Ok(n);
                 }
                 (Err(e), _) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -322,5 +351,36 @@ impl Source for Http {
 
     fn resumes(&self) -> u32 {
         self.resumes
+    }
+
+    fn version(&self) -> Version {
+        self.version.clone()
+    }
+}
+
+/// What it means that a request for `uri` got no answer.
+pub fn unsent(uri: &str, error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let uri = uri.to_owned();
+    if client::distrusts(&error) {
+        Failure::Final(ImageError::Certificate { uri, source: error.into() })
+    } else if client::distrusted(&error) {
+        Failure::Final(ImageError::Distrusted { uri, source: error.into() })
+    } else if error.is_redirect() {
+        Failure::Final(ImageError::Redirect { uri, source: error.into() })
+    } else if error.is_builder() {
+        Failure::Final(ImageError::Client { uri, source: error.into() })
+    } else {
+        Failure::Passing(Trouble::NoAnswer(error))
+    }
+}
+
+/// What a status means that is not the one hoped for.
+pub fn refused(uri: &str, at: u64, status: StatusCode) -> Failure {
+    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    if status.is_server_error() || passing.contains(&status) {
+        Failure::Passing(Trouble::Status(status))
+    } else {
+        Failure::Final(ImageError::Status { uri: uri.to_owned(), at, status: status.as_u16() })
     }
 }

@@ -1,19 +1,26 @@
-//! Where bytes come from. A transport is a [`Source`] in a file of its own, and a line in [`open`].
+//! Where bytes come from. A transport is a [`Source`] in a file of its own, and a line in [`open_at`].
 
 pub mod client;
 mod file;
 mod http;
+mod mirrors;
+mod oci;
 mod part;
+mod retry;
+mod tftp;
 
 use std::{path::PathBuf, sync::Arc};
 
 use url::Url;
 
+pub use mirrors::Mirrors;
+pub use part::Version;
+
 use crate::{ImageError, Options};
 
-/// A stream of bytes, read from its beginning to its end.
+/// A stream of bytes, read to its end.
 pub trait Source: Send {
-    /// Its length in bytes, where known.
+    /// The length in bytes of all there is, what lies before the first byte that is read included; where known.
     fn length(&self) -> Option<u64>;
 
     /// Reads some bytes into `buffer`, which is not empty; 0 is the end.
@@ -27,6 +34,16 @@ pub trait Source: Send {
     /// How often it was taken up again after it had broken off.
     fn resumes(&self) -> u32 {
         0
+    }
+
+    /// What tells this file from another of the same length.
+    fn version(&self) -> Version {
+        Version::default()
+    }
+
+    /// The SHA-256 sum in hex that the whole must have, where the address itself leads to one.
+    fn vouched(&self) -> Option<String> {
+        None
     }
 }
 
@@ -43,6 +60,8 @@ pub trait Watch: Send + Sync {
 enum Place {
     File(PathBuf),
     Http(Url),
+    Tftp(tftp::Address),
+    Oci(oci::Address),
 }
 
 fn place(uri: &str) -> Result<Place, ImageError> {
@@ -54,6 +73,10 @@ fn place(uri: &str) -> Result<Place, ImageError> {
     match url.scheme() {
         "file" => url.to_file_path().map(Place::File).map_err(|()| bad("it names a host".to_owned())),
         "http" | "https" => Ok(Place::Http(url)),
+        "tftp" => tftp::Address::of(&url).map(Place::Tftp).map_err(bad),
+        scheme if scheme == "oci" || scheme.starts_with("oci+") => {
+            oci::Address::of(&url).map(Place::Oci).map_err(bad)
+        }
         scheme => Err(ImageError::Scheme { uri: shown(uri), scheme: scheme.to_owned() }),
     }
 }
@@ -66,14 +89,33 @@ pub fn check_uri(uri: &str) -> Result<(), ImageError> {
     place(uri).map(|_| ())
 }
 
-/// Opens what `uri` names.
+/// Whether what comes from `uri` may be changed on the way without anybody's intent or notice, so that nothing is to
+/// be taken from there without a strong sum to compare with.
+pub fn demands_digest(uri: &str) -> bool {
+    matches!(place(uri), Ok(Place::Tftp(_)))
+}
+
+/// Whether `uri` itself says by a strong sum which bytes it names: an image in a registry, named by its digest.
+pub fn holds_digest(uri: &str) -> bool {
+    matches!(place(uri), Ok(Place::Oci(address)) if address.pinned())
+}
+
+/// Opens what `uri` names, to be read from byte `from` on.
 ///
 /// # Errors
 /// When it is no address, or cannot be opened.
-pub fn open(uri: &str, options: &Options, watch: Arc<dyn Watch>) -> Result<Box<dyn Source>, ImageError> {
+pub fn open_at(
+    uri: &str,
+    from: u64,
+    options: &Options,
+    watch: Arc<dyn Watch>,
+) -> Result<Box<dyn Source>, ImageError> {
+    let http = &options.http;
     match place(uri)? {
-        Place::File(path) => Ok(Box::new(file::File::open(&path)?)),
-        Place::Http(url) => Ok(Box::new(http::Http::open(url, &options.http, watch)?)),
+        Place::File(path) => Ok(Box::new(file::File::open(&path, from)?)),
+        Place::Http(url) => Ok(Box::new(http::Http::open(url, from, http, http::Access::default(), watch)?)),
+        Place::Tftp(address) => Ok(Box::new(tftp::Tftp::open(shown(uri), address, from, http, watch)?)),
+        Place::Oci(address) => Ok(Box::new(oci::open(&shown(uri), &address, from, http, watch)?)),
     }
 }
 
@@ -121,7 +163,7 @@ mod tests {
     }
 
     fn refusal(uri: &str) -> String {
-        match open(uri, &Options::default(), Arc::new(Alone)) {
+        match open_at(uri, 0, &Options::default(), Arc::new(Alone)) {
             Ok(_) => panic!("`{uri}` was opened"),
             Err(error) => error.to_string(),
         }
@@ -129,8 +171,11 @@ mod tests {
 
     #[test]
     fn other_transports_are_refused_by_name() {
-        let message = refusal("tftp://server/image.gz");
-        assert!(message.contains("no transport `tftp`; there are file, http and https"), "{message}");
+        let message = refusal("ftp://server/image.gz");
+        assert!(
+            message.contains("no transport `ftp`; there are file, http, https, tftp and oci"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -86,6 +86,13 @@ impl Target for Device {
         self.data(&bytes[data])
     }
 
+    fn restart(&mut self) -> Result<(), ImageError> {
+        (self.at, self.pending) = (0, 0);
+        // What was written stays, and is written over; that a range read as zeros before is nothing that counts.
+        self.medium.forget();
+        Ok(())
+    }
+
     fn commit(&mut self) -> Result<(), ImageError> {
         self.zero_pending()?;
         self.medium.commit()

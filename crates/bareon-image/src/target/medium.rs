@@ -229,6 +229,11 @@ impl Medium {
         self.put(at, bytes)
     }
 
+    /// Forgets the first MiB, which an image that begins anew brings again.
+    pub fn forget(&mut self) {
+        self.head().clear();
+    }
+
     /// Flushes, writes the beginning, looks whether it stands there, and flushes again.
     ///
     /// # Errors

@@ -24,6 +24,12 @@ pub trait Target: Send {
     /// When there is no room, or a write fails.
     fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError>;
 
+    /// Begins anew: nothing of what was written so far counts.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    fn restart(&mut self) -> Result<(), ImageError>;
+
     /// Makes a whole image of what was written, after all of it was found right.
     ///
     /// # Errors

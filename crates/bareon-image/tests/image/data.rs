@@ -252,6 +252,11 @@ impl Target for Forgetful {
         Ok(())
     }
 
+    fn restart(&mut self) -> Result<(), ImageError> {
+        self.bytes.clear();
+        Ok(())
+    }
+
     fn commit(&mut self) -> Result<(), ImageError> {
         self.committed = true;
         Ok(())

@@ -5,6 +5,7 @@
 mod data;
 mod device;
 mod http;
+mod mirrors;
 mod pack;
 mod server;
 mod support;

@@ -60,8 +60,7 @@ pub fn options() -> Options {
             max_retries: 3,
             stall: Duration::from_millis(500),
             retry_delay: Duration::from_millis(1),
-            ca_file: None,
-            proxy: bareon_image::ProxyUse::Environment,
+            ..HttpOptions::default()
         },
         ..Options::default()
     }

@@ -16,15 +16,14 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
     let (scheme, kept) = (&deployment.partition_scheme, keep::kept(deployment));
     let place = |partition: &Partition| keep::place(partition, &kept, machine);
     let mount_point = options.tmp_path.join("grow");
-    let write = |request: Request, target: &str, mirrors: &[String], grow, if_there| Step {
+    let write = |request: Request, target: &str, grow, if_there| Step {
         stage: Stage::CopyImage,
-        what: what(&request, target, mirrors),
+        what: what(&request, target),
         action: Action::WriteImage(Box::new(WriteImage {
             ground: Ground::of(target, scheme, &place),
             up: BringUp::of_devices(scheme, &[target], &place),
             request,
             target: target.into(),
-            mirrors: mirrors.to_vec(),
             grow,
             mount_point: mount_point.clone(),
             if_there,
@@ -35,7 +34,7 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
         .iter()
         .filter_map(|image| {
             let grow = image.format.parse::<FsType>().ok();
-            Some(write(request(image)?, &image.target_device, &image.mirrors, grow, false))
+            Some(write(request(image)?, &image.target_device, grow, false))
         })
         .collect();
     // A format without a config drive may still have a ready-made one written; none that is left over.
@@ -46,23 +45,21 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
             container: Some(Container::Raw),
             ..Request::default()
         };
-        steps.push(write(request, device, &[], None, true));
+        steps.push(write(request, device, None, true));
     }
     steps
 }
 
 /// What such a step does, for people.
-fn what(request: &Request, target: &str, mirrors: &[String]) -> String {
-    let what =
-        format!("write {} to {target}", request.uris.first().map(|uri| shown(uri)).unwrap_or_default());
-    let mirrors: Vec<_> = mirrors.iter().map(|mirror| shown(mirror)).collect();
-    if mirrors.is_empty() { what } else { format!("{what}, else from {}", mirrors.join(", ")) }
+fn what(request: &Request, target: &str) -> String {
+    let uris: Vec<_> = request.uris.iter().map(|uri| shown(uri)).collect();
+    format!("write {} to {target}", uris.join(", else from "))
 }
 
 /// What is asked of the image stream; nothing where the container is none (which is refused).
 fn request(image: &Image) -> Option<Request> {
     Some(Request {
-        uris: vec![image.uri.clone()],
+        uris: [&image.uri].into_iter().chain(&image.mirrors).cloned().collect(),
         container: Container::announced(&image.container).ok()?,
         size: image.size,
         sums: image.sums(),

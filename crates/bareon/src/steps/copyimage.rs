@@ -18,10 +18,7 @@ use super::{
     mounted::{MountError, Mounted},
     place::{Elsewhere, Ground},
 };
-use crate::{chain::chain, hardware::usage::Kernel};
-
-/// How often a failed request is tried again while there is another mirror to ask.
-const MIRRORED_RETRIES: u32 = 3;
+use crate::hardware::usage::Kernel;
 
 /// An image that is written.
 #[derive(Debug, Clone)]
@@ -30,8 +27,6 @@ pub struct WriteImage {
     pub request: Request,
     /// The device that it is written to.
     pub target: PathBuf,
-    /// Where else it is fetched from when the request's own address has no such image.
-    pub mirrors: Vec<String>,
     /// What the target lies on by the layout; nothing for what is not of the layout (which is refused).
     pub ground: Option<Ground>,
     /// What brings the target up, where that is an array or a volume and this stage runs alone on a machine just booted.
@@ -115,7 +110,7 @@ impl WriteImage {
             ground.check(&Kernel::default())?;
         }
         self.warn_of_weak_sums();
-        let written = self.write(options, progress)?;
+        let written = bareon_image::write(&self.request, options, &self.target, progress)?;
         if self.grow.is_some() {
             self.grow(host)?;
         }
@@ -126,7 +121,8 @@ impl WriteImage {
     fn warn_of_weak_sums(&self) {
         let Request { uris, sums, container_sums, .. } = &self.request;
         let uri = uris.first().map(|uri| shown(uri)).unwrap_or_default();
-        if self.if_there || sums.is_strong() || container_sums.is_strong() {
+        let held = uris.iter().all(|uri| bareon_image::holds_digest(uri));
+        if self.if_there || held || sums.is_strong() || container_sums.is_strong() {
             return;
         }
         if sums.is_empty() && container_sums.is_empty() {
@@ -137,26 +133,6 @@ impl WriteImage {
                  (raw_sha256), too"
             );
         }
-    }
-
-    /// Writes the image from the first of its addresses that gives it. Each begins anew at the target's first
-    /// byte, so that nothing of a failed one is left.
-    fn write(&self, options: &Options, progress: &dyn Progress) -> Result<Written, WriteError> {
-        let mut impatient = options.clone();
-        let retries = impatient.http.max_retries;
-        impatient.http.max_retries =
-            if retries == 0 { MIRRORED_RETRIES } else { retries.min(MIRRORED_RETRIES) };
-        let mut request = self.request.clone();
-        for next in &self.mirrors {
-            match bareon_image::write(&request, &impatient, &self.target, progress) {
-                Err(error) if error.error.is_of_source() => {
-                    tracing::warn!("trying the mirror {} next: {}", bareon_image::shown(next), chain(&error));
-                    request.uris = vec![next.clone()];
-                }
-                done => return done,
-            }
-        }
-        bareon_image::write(&request, options, &self.target, progress)
     }
 
     fn grow(&self, host: &dyn Runner) -> Result<(), CopyImageError> {
@@ -206,7 +182,7 @@ impl WriteImage {
 #[cfg(test)]
 mod tests {
     use bareon_host::Script;
-    use bareon_image::{Algorithm, Container, Sums};
+    use bareon_image::Container;
 
     use super::*;
 
@@ -233,30 +209,6 @@ mod tests {
         assert!(error.contains("`wipefs /dev/no1`"), "{error}");
     }
 
-    #[test]
-    fn each_mirror_is_asked_until_one_has_the_image() {
-        let tmp = tempfile::tempdir().unwrap();
-        let [good, bad, target] = ["good", "bad", "target"].map(|name| tmp.path().join(name));
-        std::fs::write(&good, [7; 3000]).unwrap();
-        std::fs::write(&bad, [8; 3000]).unwrap();
-        std::fs::write(&target, [9; 4096]).unwrap();
-        let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
-        let (_other, mut write) = grown("ext4");
-        write.request.uris = vec!["/nowhere/image".into()];
-        write.target.clone_from(&target);
-        write.request.sums = Sums::default().with(Algorithm::Md5, Some("c9b1bae2bf93c8b9b87b914640dc969c"));
-        write.mirrors = vec![text(&bad), text(&good), "/never/asked".into()];
-        let written = write.write(&Options::default(), &bareon_image::Silent).unwrap();
-        assert_eq!((written.uri, written.raw_bytes), (text(&good), 3000));
-        assert_eq!(std::fs::read(&target).unwrap()[..3000], [7; 3000]);
-        write.mirrors = vec![text(&bad), "/nor/here".into()];
-        let error = write.write(&Options::default(), &bareon_image::Silent).unwrap_err();
-        assert!(error.to_string().contains("/nor/here"), "{error}");
-        write.target = tmp.path().join("no target");
-        let error = write.write(&Options::default(), &bareon_image::Silent).unwrap_err();
-        assert!(error.to_string().contains("no target"), "{error}");
-    }
-
     /// An image for a device that does not exist, whose file system is to be grown.
     fn grown(fs: &str) -> (tempfile::TempDir, WriteImage) {
         let tmp = tempfile::tempdir().unwrap();
@@ -269,7 +221,6 @@ mod tests {
             WriteImage {
                 request,
                 target: "/dev/no1".into(),
-                mirrors: Vec::new(),
                 ground: None,
                 up: None,
                 grow,

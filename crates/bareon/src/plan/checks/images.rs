@@ -1,6 +1,6 @@
 //! Images: where they come from and go to, whether they fit, and whether anything tells that they are the right ones.
 
-use bareon_image::shown;
+use bareon_image::{demands_digest, holds_digest, shown};
 
 use super::{Checks, Stage};
 use crate::objects::{Bytes, Image};
@@ -28,6 +28,13 @@ impl Checks<'_> {
                 if let Err(error) = bareon_image::check_uri(uri) {
                     let problem = error.to_string();
                     self.refuse(&[Stage::CopyImage], &path, uri, &problem, "serve the image so");
+                } else if demands_digest(uri)
+                    && !image.sums().is_strong()
+                    && !image.container_sums().is_strong()
+                {
+                    let problem = "TFTP does not notice what changes on the way, and no strong sum is known";
+                    let remedy = "give the image's sha256, sha512 or blake3 sum, or serve it by HTTP";
+                    self.refuse(&[Stage::CopyImage], &path, &shown(uri), problem, remedy);
                 }
             }
             let made = scheme.partitions().any(|partition| &partition.name == target)
@@ -58,10 +65,12 @@ impl Checks<'_> {
             }
         }
     }
+
     /// An image is to be known by a sum. One that only tells accidents (MD5, SHA-1) will do, and is warned of when the
     /// image is written: the metadata of the original have no other.
     fn verified(&mut self, path: &str, image: &Image) {
-        if self.allow_unverified || !image.sums().is_empty() || !image.container_sums().is_empty() {
+        let held = [&image.uri].into_iter().chain(&image.mirrors).all(|uri| holds_digest(uri));
+        if self.allow_unverified || held || !image.sums().is_empty() || !image.container_sums().is_empty() {
             return;
         }
         let problem = "no sum of this image is known, so nothing tells whether it is whole and the right one";

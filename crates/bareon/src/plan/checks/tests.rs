@@ -403,4 +403,25 @@ fn an_image_that_no_sum_is_known_of_is_refused_before_it_is_written() {
     (deployment.image_scheme[0].md5, deployment.image_scheme[0].container_blake3) =
         (None, Some("0".repeat(64)));
     assert_eq!(refused(&deployment), []);
+    deployment.image_scheme[0].container_blake3 = None;
+    // An address that holds a sum is as good as one beside it, where all of them do.
+    deployment.image_scheme[0].uri = format!("oci://registry/a@sha256:{}", "0".repeat(64));
+    assert_eq!(refused(&deployment), []);
+    deployment.image_scheme[0].mirrors = vec!["oci://registry/a:latest".to_owned()];
+    assert_eq!(refused(&deployment).len(), 1);
+}
+
+#[test]
+fn an_image_by_tftp_needs_a_strong_sum_in_any_case() {
+    let mut deployment = good();
+    let image = &mut deployment.image_scheme[0];
+    (image.md5, image.mirrors) = (Some("0".repeat(32)), vec!["tftp://server/image".to_owned()]);
+    let refused = |deployment: &Deployment| {
+        let refusals = refusals(deployment, &machine(), Firmware::Both, true);
+        refusals.into_iter().map(|one| one.mistake.to_string()).collect::<Vec<_>>()
+    };
+    let [message] = &refused(&deployment)[..] else { panic!("{:?}", refused(&deployment)) };
+    assert!(message.contains("/mirrors/0") && message.contains("serve it by HTTP"), "{message}");
+    deployment.image_scheme[0].sha512 = Some("0".repeat(128));
+    assert_eq!(refused(&deployment), Vec::<String>::new());
 }
