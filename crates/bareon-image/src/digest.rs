@@ -249,7 +249,12 @@ fn add_all<T: Bytes>(incoming: &Receiver<T>, mut add: impl FnMut(&[u8])) {
 
 /// The digest in hex.
 pub fn finish<D: Digest>(digest: D) -> String {
-    digest.finalize().iter().fold(String::new(), |mut text, byte| {
+    hex(&digest.finalize())
+}
+
+/// Bytes in hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing into a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text

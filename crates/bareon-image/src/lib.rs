@@ -19,6 +19,7 @@ mod container;
 mod digest;
 mod error;
 mod feed;
+pub mod index;
 pub mod pack;
 mod pipeline;
 mod pool;

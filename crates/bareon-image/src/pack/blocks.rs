@@ -14,7 +14,7 @@ use nix::{
 };
 
 use super::PackError;
-use crate::{pool::Buffer, zeros::is_zero};
+use crate::{digest::Bytes, pool::Buffer, zeros::is_zero};
 
 /// The size of the pieces in which zeros are handed on, in bytes; it divides every size of a block.
 const ZEROS: usize = 1 << 20;
@@ -35,6 +35,20 @@ impl Block {
             Self::Data(data) => data.len(),
             Self::Zeros(len) => *len,
         }
+    }
+
+    /// Whether it is nothing but zeros.
+    pub fn is_zeros(&self) -> bool {
+        matches!(self, Self::Zeros(_))
+    }
+
+    /// BLAKE3 of its bytes.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        self.give(&mut |bytes| {
+            hasher.update(bytes);
+        });
+        *hasher.finalize().as_bytes()
     }
 
     /// Calls `take` with its bytes, piece by piece.

@@ -17,6 +17,8 @@
 //!   told from the headers of its blocks alone.
 //! - *xz*: a stream of blocks of [`XZ_BLOCK`] bytes, with an index.
 //!
+//! Each block is a chunk of the [`index`](crate::index) that comes with it, where the blocks can be unpacked alone.
+//!
 //! What comes out depends on the raw data alone: not on threads, time or names. Nothing grows with the image: there are
 //! two blocks for each thread and a few more; xz takes about 130 MiB for each thread.
 
@@ -32,7 +34,10 @@ use std::{fmt, path::Path};
 
 pub use error::PackError;
 
-use crate::Progress;
+use crate::{
+    Algorithm, Container, Progress, Sums,
+    index::{Chunk, Index},
+};
 
 /// How much of the raw data goes into one member of gzip, in bytes.
 pub const GZIP_BLOCK: usize = 1 << 20;
@@ -71,6 +76,18 @@ impl Packing {
     }
 }
 
+impl Packing {
+    /// How it is read again, where its pieces can be unpacked alone, and how large they are.
+    fn pieces(self) -> (Option<Container>, usize) {
+        match self {
+            Self::Raw => (Some(Container::Raw), GZIP_BLOCK),
+            Self::Gzip => (Some(Container::Gzip), GZIP_BLOCK),
+            Self::Zstd => (None, ZSTD_BLOCK),
+            Self::Xz => (None, XZ_BLOCK),
+        }
+    }
+}
+
 impl fmt::Display for Packing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -78,7 +95,7 @@ impl fmt::Display for Packing {
 }
 
 /// A file that was packed, whole and flushed. All sizes are in bytes, all sums in hex.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed {
     /// The size of the raw data.
     pub raw_size: u64,
@@ -92,6 +109,8 @@ pub struct Packed {
     pub container_md5: String,
     /// The SHA-256 sum of the file.
     pub container_sha256: String,
+    /// The chunk index of the file; xz has none, as its blocks cannot be unpacked alone.
+    pub index: Option<Index>,
 }
 
 /// Packs the file `raw` into the new file `out`, on so many threads.
@@ -109,4 +128,21 @@ pub fn pack(
     progress: &dyn Progress,
 ) -> Result<Packed, PackError> {
     run::pack(raw, packing, out, threads.max(1), progress)
+}
+
+/// The index of a packed file; an empty one has none.
+fn index(packed: &Packed, packing: Packing, chunks: Vec<Chunk>) -> Option<Index> {
+    let (Some(container), block) = packing.pieces() else { return None };
+    let sums = |md5: &str, sha256: &str| {
+        Sums::default().with(Algorithm::Md5, Some(md5)).with(Algorithm::Sha256, Some(sha256))
+    };
+    (packed.raw_size > 0).then_some(Index {
+        container,
+        chunk_size: u32::try_from(block).ok()?,
+        raw_size: packed.raw_size,
+        container_size: packed.container_size,
+        sums: sums(&packed.raw_md5, &packed.raw_sha256),
+        container_sums: sums(&packed.container_md5, &packed.container_sha256),
+        chunks,
+    })
 }

@@ -6,7 +6,7 @@ use liblzma::stream::{Action, Check, MtStreamBuilder, Status, Stream};
 use super::{
     PackError, Packing, XZ_BLOCK,
     blocks::Block,
-    run::{Ticket, ready},
+    run::{Piece, Ticket, ready},
 };
 
 /// The level: xz's own default. It unpacks with 9 MiB.
@@ -56,7 +56,7 @@ fn feed(
         let status =
             stream.process_vec(&input[read..], &mut bytes, action).map_err(|error| Some(refused(error)))?;
         if !bytes.is_empty() {
-            order.send(ready(Ok(bytes))).map_err(|_| None)?;
+            order.send(ready(Ok(Piece { bytes, block: None }))).map_err(|_| None)?;
         }
         if status == Status::StreamEnd {
             return Ok(());

@@ -14,23 +14,32 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::{
-    GZIP_BLOCK, PackError, Packed, Packing, XZ_BLOCK, ZSTD_BLOCK,
+    GZIP_BLOCK, PackError, Packed, Packing,
     blocks::{Block, Blocks},
     frames::Packer,
     multi,
     out::Out,
     sums::{self, Adding, Sums},
 };
-use crate::{Progress, digest::Takers, pool::Pool, shared::TICK, source::Watch};
+use crate::{Progress, digest::Takers, index::Entries, pool::Pool, shared::TICK, source::Watch};
 
 /// Where the next packed piece comes.
-pub type Ticket = Receiver<Result<Vec<u8>, PackError>>;
+pub type Ticket = Receiver<Result<Piece, PackError>>;
+
+/// A packed piece.
+#[derive(Debug, Clone, Default)]
+pub struct Piece {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What the index tells of the block within: whether it is zeros, and its hash. Nothing where a piece is no block.
+    pub block: Option<(bool, [u8; 32])>,
+}
 
 /// A block that is to be packed, and where it goes then.
-type Order = (Block, Sender<Result<Vec<u8>, PackError>>);
+type Order = (Block, Sender<Result<Piece, PackError>>);
 
 /// A ticket that is answered already.
-pub fn ready(piece: Result<Vec<u8>, PackError>) -> Ticket {
+pub fn ready(piece: Result<Piece, PackError>) -> Ticket {
     let (sender, ticket) = bounded(1);
     // There is room for one.
     let _ = sender.send(piece);
@@ -60,31 +69,29 @@ pub fn pack(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Packed, PackError> {
-    let block = match packing {
-        Packing::Raw | Packing::Gzip => GZIP_BLOCK,
-        Packing::Zstd => ZSTD_BLOCK,
-        Packing::Xz => XZ_BLOCK,
-    };
-    let blocks = Blocks::open(raw, block)?;
+    let blocks = Blocks::open(raw, packing.pieces().1)?;
     let mut out = Out::create(out)?;
     let raw_size = blocks.size();
     progress.started(Some(raw_size), None);
-    let (of_raw, of_file) = if packing == Packing::Raw {
-        let sums = as_it_is(raw, blocks, &mut out, progress)?;
-        (sums.clone(), sums)
+    let (of_raw, of_file, entries) = if packing == Packing::Raw {
+        let (sums, entries) = as_it_is(raw, blocks, &mut out, progress)?;
+        (sums.clone(), sums, entries)
     } else {
         Job { packing, threads, progress, state: State::default() }.run(blocks, &mut out)?
     };
     let container_size = out.written();
     out.finish()?;
-    Ok(Packed {
+    let mut packed = Packed {
         raw_size,
         raw_md5: of_raw.md5,
         raw_sha256: of_raw.sha256,
         container_size,
         container_md5: of_file.md5,
         container_sha256: of_file.sha256,
-    })
+        index: None,
+    };
+    packed.index = super::index(&packed, packing, entries.chunks());
+    Ok(packed)
 }
 
 /// Renames the raw file, or copies it where it cannot be.
@@ -93,26 +100,26 @@ fn as_it_is(
     mut blocks: Blocks,
     out: &mut Out,
     progress: &dyn Progress,
-) -> Result<Sums, PackError> {
+) -> Result<(Sums, Entries), PackError> {
     if out.may_take(blocks.file())? {
-        let sums = summed(&mut blocks, None, progress)?;
+        let found = summed(&mut blocks, None, progress)?;
         if out.take(raw, blocks.file())? {
-            return Ok(sums);
+            return Ok(found);
         }
         blocks = Blocks::open(raw, GZIP_BLOCK)?;
     }
     summed(&mut blocks, Some(out), progress)
 }
 
-/// The sums of all blocks, which are copied to `out` meanwhile.
+/// The sums of all blocks, and of each, which are copied to `out` meanwhile.
 fn summed(
     blocks: &mut Blocks,
     mut out: Option<&mut Out>,
     progress: &dyn Progress,
-) -> Result<Sums, PackError> {
+) -> Result<(Sums, Entries), PackError> {
     const AHEAD: usize = 8;
     let (pool, state) = (Pool::new(AHEAD, GZIP_BLOCK), State::default());
-    let mut done = 0;
+    let (mut done, mut entries) = (0, Entries::default());
     scope(|scope| {
         let (takers, adding) = sums::adding(scope, AHEAD)?;
         while let Some(block) = blocks.next(|| pool.take(&state))? {
@@ -120,6 +127,7 @@ fn summed(
                 return Err(PackError::Cancelled);
             }
             takers.give(&block);
+            entries.add(u32::try_from(block.len()).unwrap_or(u32::MAX), block.is_zeros(), block.hash());
             if let Some(out) = &mut out {
                 out.write_sparse(&block)?;
             }
@@ -127,7 +135,7 @@ fn summed(
             progress.advanced(done, done);
         }
         drop(takers);
-        adding.sums()
+        Ok((adding.sums()?, entries))
     })
 }
 
@@ -140,8 +148,8 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The sums of the raw data, and those of the file.
-    fn run(&self, blocks: Blocks, out: &mut Out) -> Result<(Sums, Sums), PackError> {
+    /// The sums of the raw data, and those of the file, and what the index tells of the blocks.
+    fn run(&self, blocks: Blocks, out: &mut Out) -> Result<(Sums, Sums, Entries), PackError> {
         scope(|scope| {
             // No more blocks than these are under way, whatever waits for what.
             let ahead = 2 * self.threads + 4;
@@ -167,8 +175,8 @@ impl Job<'_> {
             // Whoever waits for a buffer, or for somebody to take what it has, ends now.
             state.stop.store(true, Ordering::Relaxed);
             drop(tickets);
-            let of_file = written?.sums()?;
-            Ok((of_raw.sums()?, of_file))
+            let (of_file, entries) = written?;
+            Ok((of_raw.sums()?, of_file.sums()?, entries))
         })
     }
 
@@ -200,8 +208,9 @@ impl Job<'_> {
         scope: &'scope Scope<'scope, '_>,
         tickets: &Receiver<Ticket>,
         out: &mut Out,
-    ) -> Result<Adding<'scope>, PackError> {
+    ) -> Result<(Adding<'scope>, Entries), PackError> {
         const AHEAD: usize = 4;
+        let mut entries = Entries::default();
         let (takers, of_file) = sums::adding(scope, AHEAD)?;
         loop {
             if self.progress.cancelled() {
@@ -210,28 +219,32 @@ impl Job<'_> {
             let ticket = match tickets.recv_timeout(TICK) {
                 Ok(ticket) => ticket,
                 Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Ok(of_file),
+                Err(RecvTimeoutError::Disconnected) => return Ok((of_file, entries)),
             };
             // Whoever had it and went without a word has fallen over.
-            let piece = Arc::new(ticket.recv().map_err(|_| PackError::Internal { source: None })??);
-            takers.give(&piece);
-            out.write(&piece)?;
+            let Piece { bytes, block } =
+                ticket.recv().map_err(|_| PackError::Internal { source: None })??;
+            if let Some((zeros, hash)) = block {
+                entries.add(u32::try_from(bytes.len()).unwrap_or(u32::MAX), zeros, hash);
+            }
+            let bytes = Arc::new(bytes);
+            takers.give(&bytes);
+            out.write(&bytes)?;
             self.progress.advanced(self.state.read.load(Ordering::Relaxed), out.written());
         }
     }
 }
 
 /// The packed block, from `zeros` where it is a whole block of them.
-fn packed(
-    packer: &mut Packer,
-    block: &Block,
-    zeros: &OnceLock<(usize, Vec<u8>)>,
-) -> Result<Vec<u8>, PackError> {
-    let Block::Zeros(len) = block else { return packer.pack(block) };
+fn packed(packer: &mut Packer, block: &Block, zeros: &OnceLock<(usize, Piece)>) -> Result<Piece, PackError> {
+    let pack = |packer: &mut Packer| {
+        Ok(Piece { bytes: packer.pack(block)?, block: Some((block.is_zeros(), block.hash())) })
+    };
+    let Block::Zeros(len) = block else { return pack(packer) };
     if let Some((_, known)) = zeros.get().filter(|(of, _)| of == len) {
         return Ok(known.clone());
     }
-    let piece = packer.pack(block)?;
+    let piece = pack(packer)?;
     let _ = zeros.set((*len, piece.clone()));
     Ok(piece)
 }

@@ -142,7 +142,7 @@ impl Medium {
     /// When there is no room, or a write fails.
     pub fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), ImageError> {
         self.check_room(at + bytes.len() as u64, false)?;
-        let body = self.in_head(at, bytes.len());
+        let body = in_head(at, bytes.len());
         if body > 0 {
             let mut head = self.head();
             // Less than a MiB, so it fits.
@@ -169,7 +169,7 @@ impl Medium {
         while at < range.end {
             let length = usize::try_from(range.end - at).unwrap_or(HEAD).min(HEAD);
             // Up to the end of the head, so that the rest begins at a block.
-            let length = match self.in_head(at, length) {
+            let length = match in_head(at, length) {
                 0 => length,
                 within => within,
             };
@@ -187,7 +187,7 @@ impl Medium {
     /// # Errors
     /// When it cannot be read.
     pub fn read_at(&self, at: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
-        let within = self.in_head(at, buffer.len());
+        let within = in_head(at, buffer.len());
         if within > 0 {
             let head = self.head();
             let start = usize::try_from(at).unwrap_or(HEAD);
@@ -269,11 +269,6 @@ impl Medium {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many of `length` bytes from `at` on are of the beginning.
-    fn in_head(&self, at: u64, length: usize) -> usize {
-        HEAD.saturating_sub(usize::try_from(at).unwrap_or(HEAD)).min(length)
-    }
-
     fn write_head(&self, head: &[u8]) -> Result<(), ImageError> {
         self.through_cache(0, head)?;
         self.flush()?;
@@ -337,4 +332,9 @@ impl Medium {
         }
         Ok(())
     }
+}
+
+/// How many of `length` bytes from `at` on are of the beginning.
+fn in_head(at: u64, length: usize) -> usize {
+    HEAD.saturating_sub(usize::try_from(at).unwrap_or(HEAD)).min(length)
 }

@@ -10,6 +10,7 @@ use std::{
 
 use bareon_image::{
     Progress, Silent,
+    index::Index,
     pack::{GZIP_BLOCK, PackError, Packed, Packing, pack},
 };
 
@@ -72,6 +73,32 @@ fn what_was_packed_comes_back_and_is_the_same_on_any_number_of_threads() {
         for threads in [2, 7] {
             assert!(packed(&raw, &data, packing, threads).1 == one, "{packing} on {threads} threads");
         }
+    }
+}
+
+#[test]
+fn each_chunk_of_the_index_can_be_unpacked_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raw, data) = raw(dir.path());
+    for packing in Packing::ALL {
+        let (packed, file) = packed(&raw, &data, packing, 2);
+        let Some(index) = packed.index else {
+            assert_eq!(packing, Packing::Xz);
+            continue;
+        };
+        assert_eq!(Index::from_bytes(&index.to_bytes()).unwrap(), index);
+        assert_eq!((index.raw_size, index.container_size), (data.len() as u64, file.len() as u64));
+        for (number, chunk) in index.chunks.iter().enumerate() {
+            let [from, to] =
+                [index.raw_range(number).start, index.raw_range(number).end].map(|at| at as usize);
+            let piece = &file[chunk.offset as usize..][..chunk.length as usize];
+            assert!(unpacked(packing, piece) == data[from..to], "{packing}: chunk {number}");
+            assert_eq!(blake3::hash(&data[from..to]).as_bytes(), &chunk.hash);
+            assert_eq!(chunk.zeros, data[from..to].iter().all(|byte| *byte == 0));
+        }
+        assert!(
+            index.chunks.iter().any(|chunk| chunk.zeros) && index.chunks.iter().any(|chunk| !chunk.zeros)
+        );
     }
 }
 

@@ -11,7 +11,12 @@ use std::{
 };
 
 use bareon_host::{CommandError, Runner, runner};
-use bareon_image::{Progress, pack as container, pack::PackError as ContainerError};
+use bareon_image::{
+    Progress,
+    index::{self, Index},
+    pack as container,
+    pack::PackError as ContainerError,
+};
 
 use super::{
     metadata::{self, Built, Key, MetadataError, ToolVersion},
@@ -315,8 +320,23 @@ impl<'a> Build<'a> {
         // Where it was not renamed, the room is needed for the next one.
         let _ = fs::remove_file(&raw);
         tracing::info!("packed {} bytes into {} bytes", packed.raw_size, packed.container_size);
-        self.built.push(Built { file: file.into(), format: format.into(), container, packed });
         self.whole.push((out, file.into()));
+        if let Some(index) = &packed.index {
+            self.index(file, index)?;
+        }
+        self.built.push(Built { file: file.into(), format: format.into(), container, packed });
+        Ok(())
+    }
+
+    /// Writes the chunk index that belongs to `file`.
+    fn index(&mut self, file: &Path, index: &Index) -> Result<(), StepError> {
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(index::SUFFIX);
+        let (staged, place) = (self.plan.places.staging.join(&name), file.with_file_name(&name));
+        let failed = |source| StepError::Publish { path: place.clone(), source };
+        fs::write(&staged, index.to_bytes()).map_err(failed)?;
+        fs::File::open(&staged).and_then(|file| file.sync_all()).map_err(failed)?;
+        self.whole.push((staged, place));
         Ok(())
     }
 

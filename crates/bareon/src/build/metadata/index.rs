@@ -7,7 +7,7 @@ use bareon_image::shown;
 use serde_json::{Map, Value, json};
 
 use super::{Built, Contents, Document, Facts, MetadataError, Package, version};
-use crate::objects::Repo;
+use crate::{digest::sha256, objects::Repo};
 
 /// The text of the metadata.
 ///
@@ -46,8 +46,10 @@ pub fn document(
 
 fn image(built: &Built) -> Value {
     let packed = &built.packed;
+    let index = packed.index.as_ref();
+    let name = built.file.file_name().unwrap_or_default().to_string_lossy();
     json!({
-        "container_name": built.file.file_name().unwrap_or_default().to_string_lossy(),
+        "container_name": name,
         "container": built.container.name(),
         "container_size": packed.container_size,
         "container_md5": packed.container_md5,
@@ -58,6 +60,8 @@ fn image(built: &Built) -> Value {
         "raw_size": packed.raw_size,
         "raw_md5": packed.raw_md5,
         "raw_sha256": packed.raw_sha256,
+        "index_name": index.map(|_| format!("{name}{}", bareon_image::index::SUFFIX)),
+        "index_sha256": index.map(|index| sha256(index.to_bytes())),
     })
 }
 

@@ -99,6 +99,7 @@ fn built() -> Vec<Built> {
         container_size: 5,
         container_md5: "0x345678901234567890123456789012".into(),
         container_sha256: "b".repeat(64),
+        index: None,
     };
     let file = "/srv/root.img.gz".into();
     vec![Built { file, format: "ext4".into(), container: Container::Gzip, packed }]
