@@ -281,6 +281,22 @@ pub enum ImageError {
         /// What it may take, in bytes.
         limit: u64,
     },
+    /// A chunk that is wrong wherever it comes from.
+    #[error(
+        "chunk {number} of `{uri}`, at byte {at}, is not what its index says, also when fetched again ({}); upload image \
+         and index together",
+        times(*.tries)
+    )]
+    Chunk {
+        /// The address.
+        uri: String,
+        /// Which, from 0.
+        number: usize,
+        /// Where it lies in the container.
+        at: u64,
+        /// How often it came.
+        tries: u32,
+    },
     /// There are no data.
     #[error("`{uri}` is empty; make or upload the image again")]
     Empty {
@@ -415,6 +431,7 @@ impl ImageError {
             | Self::Packed { .. }
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
+            | Self::Chunk { .. }
             | Self::Empty { .. }
             | Self::Size { .. }
             | Self::Digest { .. } => true,

@@ -15,6 +15,7 @@
 //!
 //! Until the source is open and its first bytes look like what was announced, the target is not touched.
 
+mod chunks;
 mod container;
 mod digest;
 mod error;
@@ -37,7 +38,7 @@ pub use digest::{Algorithm, Sums};
 pub use error::{ImageError, WriteError};
 pub use pipeline::{ceiling, fetch, write, write_to};
 pub use progress::{Progress, Silent};
-pub use request::{HttpOptions, Options, ProxyUse, Request, TargetState, Verify, Written};
+pub use request::{HttpOptions, Options, ProxyUse, Reimage, Request, TargetState, Verify, Written};
 pub use source::{check_uri, client::build as http_client, demands_digest, holds_digest, shown};
 pub use target::{Device, Medium, Target};
 

@@ -20,8 +20,8 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Algorithm, Container, Device, ImageError, Options, Progress, Request, Sums, Target, TargetState, Verify,
-    WriteError, Written, container,
+    Algorithm, Container, Device, ImageError, Medium, Options, Progress, Request, Sums, Target, TargetState,
+    Verify, WriteError, Written, chunks, container,
     digest::{self, Adding},
     feed::{Feed, Fetched, Opened, Packed},
     pool::{ALIGN, Buffer, Pool},
@@ -65,7 +65,15 @@ pub fn write(
 ) -> Result<Written, WriteError> {
     let untouched = |error| WriteError { error, target: TargetState::Untouched };
     request.check().map_err(untouched)?;
-    let mut device = Device::open(target).map_err(untouched)?;
+    let medium = Medium::open(target).map_err(untouched)?;
+    if let Some(index) = chunks::index(request, options, progress).map_err(untouched)? {
+        let written = chunks::write(request, &index, options, &medium, progress);
+        let written = written.map_err(|error| WriteError { error, target: medium.state() })?;
+        if let Some(written) = written {
+            return Ok(written);
+        }
+    }
+    let mut device = Device::over(medium);
     write_to(request, options, &mut [&mut device], progress)
         .map_err(|error| WriteError { error, target: device.state() })
 }
@@ -165,6 +173,7 @@ fn attempt(
         container,
         raw_bytes: found.raw_bytes,
         container_bytes: found.fetched.bytes,
+        reused_bytes: 0,
         container_sums: container_found.only(&container_sums),
         sums: found.sums,
         elapsed: begun.elapsed(),

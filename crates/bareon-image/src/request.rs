@@ -17,6 +17,8 @@ pub struct Request {
     pub sums: Sums,
     /// The sums of the file as it is fetched, as far as known.
     pub container_sums: Sums,
+    /// The SHA-256 sum in hex of the chunk [`index`](crate::index) beside the image, where it has one that is vouched for.
+    pub index_sha256: Option<String>,
 }
 
 impl Request {
@@ -42,6 +44,8 @@ pub struct Options {
     pub chunk: usize,
     /// How it is made sure that the image stands on the target.
     pub verify: Verify,
+    /// What of the target is taken for granted, where the image has an index.
+    pub reimage: Reimage,
     /// How much memory one image may take, in bytes, whatever its size.
     pub memory_limit: u64,
 }
@@ -52,6 +56,7 @@ impl Default for Options {
             http: HttpOptions::default(),
             chunk: 1 << 20,
             verify: Verify::default(),
+            reimage: Reimage::default(),
             memory_limit: 256 << 20,
         }
     }
@@ -72,6 +77,16 @@ pub enum Verify {
     Stream,
     /// Besides, all of it is read back from the medium and compared.
     Readback,
+}
+
+/// Whether what stands on a target is looked at before it is written over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reimage {
+    /// No: all of the image is fetched and written, but for what a run before noted.
+    #[default]
+    Full,
+    /// Yes: only chunks that differ are fetched and written. For targets that hold much of the image.
+    Differential,
 }
 
 /// How a server is talked to. The first three hold for every transport of the network, the others for HTTP's.
@@ -143,6 +158,8 @@ pub struct Written {
     pub raw_bytes: u64,
     /// The size of the file as it was fetched, in bytes.
     pub container_bytes: u64,
+    /// How many bytes of the unpacked data stood on the target already, and were left as they are.
+    pub reused_bytes: u64,
     /// The sums of the unpacked data: SHA-256, and those that were given to compare with.
     pub sums: Sums,
     /// The sums of the file as it was fetched that were given to compare with.

@@ -118,6 +118,7 @@ const fn number(container: Container) -> Option<u32> {
     match container {
         Container::Raw => Some(0),
         Container::Gzip => Some(1),
+        Container::Zstd => Some(2),
         _ => None,
     }
 }

@@ -82,7 +82,7 @@ impl Packing {
         match self {
             Self::Raw => (Some(Container::Raw), GZIP_BLOCK),
             Self::Gzip => (Some(Container::Gzip), GZIP_BLOCK),
-            Self::Zstd => (None, ZSTD_BLOCK),
+            Self::Zstd => (Some(Container::Zstd), ZSTD_BLOCK),
             Self::Xz => (None, XZ_BLOCK),
         }
     }

@@ -6,7 +6,8 @@ mod http;
 mod mirrors;
 mod oci;
 mod part;
-mod retry;
+pub mod ranged;
+pub mod retry;
 mod tftp;
 
 use std::{path::PathBuf, sync::Arc};

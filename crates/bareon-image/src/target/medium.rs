@@ -55,7 +55,7 @@ pub struct Medium {
     zeroes: AtomicBool,
     unflushed: AtomicU64,
     head: Mutex<Vec<u8>>,
-    state: TargetState,
+    state: Mutex<TargetState>,
 }
 
 impl Medium {
@@ -92,7 +92,7 @@ impl Medium {
             zeroes: AtomicBool::new(true),
             unflushed: AtomicU64::new(0),
             head: Mutex::new(Vec::new()),
-            state: TargetState::Untouched,
+            state: Mutex::new(TargetState::Untouched),
         })
     }
 
@@ -103,7 +103,7 @@ impl Medium {
 
     /// What it holds now.
     pub fn state(&self) -> TargetState {
-        self.state
+        *lock(&self.state)
     }
 
     /// The size of a block device in bytes; a regular file grows.
@@ -129,8 +129,8 @@ impl Medium {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(&mut self) -> Result<(), ImageError> {
-        self.state = TargetState::Cleared;
+    pub fn begin(&self) -> Result<(), ImageError> {
+        *lock(&self.state) = TargetState::Cleared;
         let head = usize::try_from(self.room.unwrap_or(MIB)).unwrap_or(HEAD).min(HEAD);
         self.through_cache(0, &vec![0; head])?;
         self.flush()
@@ -144,7 +144,7 @@ impl Medium {
         self.check_room(at + bytes.len() as u64, false)?;
         let body = in_head(at, bytes.len());
         if body > 0 {
-            let mut head = self.head();
+            let mut head = lock(&self.head);
             // Less than a MiB, so it fits.
             let start = usize::try_from(at).unwrap_or(HEAD);
             let length = head.len().max(start + body);
@@ -189,7 +189,7 @@ impl Medium {
     pub fn read_at(&self, at: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
         let within = in_head(at, buffer.len());
         if within > 0 {
-            let head = self.head();
+            let head = lock(&self.head);
             let start = usize::try_from(at).unwrap_or(HEAD);
             for (byte, place) in buffer[..within].iter_mut().zip(start..) {
                 *byte = head.get(place).copied().unwrap_or_default();
@@ -238,15 +238,15 @@ impl Medium {
     ///
     /// # Errors
     /// When any of these fails; the beginning is zeroed then.
-    pub fn commit(&mut self) -> Result<(), ImageError> {
+    pub fn commit(&self) -> Result<(), ImageError> {
         self.flush()?;
-        let head = std::mem::take(&mut *self.head());
+        let head = std::mem::take(&mut *lock(&self.head));
         let written = self.write_head(&head);
         if written.is_err() {
             // Half of it may stand there. If even this fails, the first error tells more.
             let _ = self.through_cache(0, &vec![0; head.len()]).and_then(|()| self.flush());
         } else {
-            self.state = TargetState::Written;
+            *lock(&self.state) = TargetState::Written;
         }
         written
     }
@@ -263,10 +263,6 @@ impl Medium {
     pub fn flush(&self) -> Result<(), ImageError> {
         self.unflushed.store(0, Ordering::Relaxed);
         self.cached.sync_all().map_err(|source| ImageError::Flush { path: self.path.clone(), source })
-    }
-
-    fn head(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_head(&self, head: &[u8]) -> Result<(), ImageError> {
@@ -332,6 +328,10 @@ impl Medium {
         }
         Ok(())
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many of `length` bytes from `at` on are of the beginning.

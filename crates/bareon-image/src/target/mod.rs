@@ -4,7 +4,7 @@ mod device;
 mod medium;
 
 pub use device::Device;
-pub use medium::Medium;
+pub use medium::{HEAD, Medium};
 
 use crate::{ImageError, TargetState};
 

@@ -12,12 +12,12 @@ use bareon_image::{Container, ImageError, Options, Silent, Verify};
 use crate::support::{MIB, OLD, Place, gzip, noise, options, write};
 
 /// A loop device over a file of a [`Place`]; let go when dropped.
-struct Loop(PathBuf);
+pub struct Loop(pub PathBuf);
 
 impl Loop {
     /// `None`, and said so, where there is no way to have one.
     #[expect(clippy::disallowed_methods, reason = "a test sets up its device")]
-    fn over(place: &Place, sector: u32) -> Option<Self> {
+    pub fn over(place: &Place, sector: u32) -> Option<Self> {
         let made = Command::new("losetup")
             .args(["--find", "--show", "--sector-size", &sector.to_string()])
             .arg(&place.target)

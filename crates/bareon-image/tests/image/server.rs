@@ -24,7 +24,12 @@ impl Asked {
 
     /// The first byte that is asked for.
     pub fn first(&self) -> Option<usize> {
-        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+        self.header("range")?.strip_prefix("bytes=")?.split_once('-')?.0.parse().ok()
+    }
+
+    /// The last byte that is asked for, where that is not simply the end.
+    pub fn last(&self) -> Option<usize> {
+        self.header("range")?.split_once('-')?.1.parse().ok()
     }
 }
 
@@ -108,10 +113,11 @@ impl Content {
     pub fn send(&self, asked: &Asked, stream: &mut TcpStream, most: usize) {
         let (version, total) = (self.version, self.bytes.len());
         let first = asked.first().unwrap_or(0);
-        let part = &self.bytes[first..];
+        let last = asked.last().unwrap_or(total - 1);
+        let part = &self.bytes[first..=last];
         let length = part.len();
         if asked.first().is_some() {
-            let range = format!("Content-Range: bytes {first}-{}/{total}\r\n", total - 1);
+            let range = format!("Content-Range: bytes {first}-{last}/{total}\r\n");
             head(stream, "206 Partial Content", &format!("{version}{range}Content-Length: {length}\r\n"));
         } else {
             head(stream, "200 OK", &format!("{version}Content-Length: {length}\r\n"));

@@ -1,0 +1,334 @@
+//! An image with a chunk [`index`](crate::index) onto a device: many pieces at once, in any order, each checked on its own.
+//!
+//! ```text
+//! work.rs      what is to be done: runs of zeros, runs of chunks
+//! worker.rs    threads that take the next of it: look whether a chunk stands there already, fetch, unpack, check, write
+//! journal.rs   which chunks stand, noted on the target itself, for a run after this one
+//! mod.rs       ties them together, tells progress, commits
+//! ```
+//!
+//! Zeros are made on the target, not fetched. A chunk that is wrong is fetched again alone, from the next place where the
+//! image lies. A chunk that is noted in the journal of a run that ended early, or every chunk where the caller says that
+//! the target holds much of it ([`Reimage::Differential`](crate::Reimage)), is read and hashed, and left as it is where it
+//! is right. Nothing is believed because it is noted.
+//!
+//! What vouches for the whole are the hashes of the chunks, in an index whose own sum was known before. That the image's
+//! sums are those that the caller expects is said by the index, in which they stand.
+
+mod journal;
+mod unpack;
+mod work;
+mod worker;
+
+use std::{
+    io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use journal::Journal;
+use sha2::Digest;
+use work::Work;
+use worker::Worker;
+
+use crate::{
+    ImageError, MIB, Medium, Options, Progress, Reimage, Request, Sums, Written, digest, fetch,
+    index::{Index, SUFFIX},
+    shared::{Notice, Shared, TICK},
+    source::{self, Watch, ranged::Ranged, retry::Patience},
+};
+
+/// The most threads that fetch, unpack and write.
+const MOST_WORKERS: usize = 8;
+
+/// The largest index that is fetched, in bytes: that of an image of 1 TiB in gzip.
+const LARGEST: u64 = 64 * MIB;
+
+/// How long the journal may be behind.
+const NOTED_EVERY: Duration = Duration::from_secs(1);
+
+/// One image on its way: what all threads see.
+struct Transfer<'a> {
+    index: &'a Index,
+    medium: &'a Medium,
+    places: &'a Ranged,
+    options: &'a Options,
+    control: Arc<Shared>,
+    work: Vec<Work>,
+    next: AtomicUsize,
+    /// Which chunks are looked for on the target before they are fetched.
+    look: Vec<bool>,
+    journal: Option<Journal>,
+    raw: AtomicU64,
+    reused: AtomicU64,
+    resumes: AtomicU64,
+    /// Whether there was no place that gives pieces.
+    whole_only: AtomicBool,
+}
+
+/// The index that the request names, if it can be had and is what was expected: else the image is read from its beginning.
+pub fn index(
+    request: &Request,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Option<Index>, ImageError> {
+    let Some(expected) = &request.index_sha256 else { return Ok(None) };
+    for uri in &request.uris {
+        let uri = with_suffix(uri);
+        let shown = source::shown(&uri);
+        let bytes = match fetch(&uri, options, LARGEST, progress) {
+            Ok(bytes) => bytes,
+            Err(ImageError::Cancelled) => return Err(ImageError::Cancelled),
+            Err(error) => {
+                tracing::warn!("the chunk index {shown} cannot be had: {}", source::client::chain(&error));
+                continue;
+            }
+        };
+        if digest::finish(sha2::Sha256::new_with_prefix(&bytes)) != expected.trim().to_ascii_lowercase() {
+            tracing::warn!(
+                "{shown} is not the chunk index that the image's metadata name: its sha256 differs"
+            );
+            continue;
+        }
+        match Index::from_bytes(&bytes) {
+            Ok(index) => return Ok(suits(&index, request).then_some(index)),
+            Err(error) => tracing::warn!("the chunk index {shown} cannot be used: {error}"),
+        }
+    }
+    tracing::warn!("the image is fetched as a whole, in one stream");
+    Ok(None)
+}
+
+/// The address of the index that belongs to an image: the same, with the suffix where its path ends.
+fn with_suffix(uri: &str) -> String {
+    let end = if uri.contains("://") { uri.find(['?', '#']).unwrap_or(uri.len()) } else { uri.len() };
+    format!("{}{SUFFIX}{}", &uri[..end], &uri[end..])
+}
+
+/// Whether the index has all the sums that are expected, so that it can vouch for them.
+fn suits(index: &Index, request: &Request) -> bool {
+    let has = |wanted: &Sums, has: &Sums| wanted.algorithms().all(|it| has.get(it).is_some());
+    let suits = has(&request.sums, &index.sums) && has(&request.container_sums, &index.container_sums);
+    if !suits {
+        tracing::info!(
+            "the chunk index lacks one of the image's sums: it is fetched as a whole, in one stream"
+        );
+    }
+    suits
+}
+
+/// Compares what the index says of the image with what is expected of it.
+fn check(uri: &str, index: &Index, request: &Request) -> Result<(), ImageError> {
+    let (sums, container_sums) = request.check()?;
+    if let Some(expected) = request.size.filter(|size| *size != index.raw_size) {
+        let (uri, found) = (uri.to_owned(), index.raw_size);
+        return Err(ImageError::Size { uri, expected, found, exact: true });
+    }
+    if let Some(container) = request.container.filter(|container| *container != index.container) {
+        let (uri, looks) = (uri.to_owned(), index.container.to_string());
+        return Err(ImageError::NotPacked { uri, container, looks });
+    }
+    container_sums.compare(uri, "container ", &index.container_sums)?;
+    sums.compare(uri, "", &index.sums)
+}
+
+/// Writes the image of `index` onto `medium`; nothing when no place gives pieces of it.
+///
+/// # Errors
+/// As [`write()`](crate::write()).
+pub fn write(
+    request: &Request,
+    index: &Index,
+    options: &Options,
+    medium: &Medium,
+    progress: &dyn Progress,
+) -> Result<Option<Written>, ImageError> {
+    let begun = Instant::now();
+    let uri = source::shown(request.uris.first().map_or("", String::as_str));
+    check(&uri, index, request)?;
+    medium.check_room(index.raw_size, true)?;
+    let Some(places) = Ranged::open(&request.uris, &options.http)? else { return Ok(None) };
+    let journal = Journal::of(medium, index);
+    let noted = journal.as_ref().map(|journal| journal.noted(medium)).transpose()?.flatten();
+    let all = options.reimage == Reimage::Differential;
+    let noted_of = |number| noted.as_ref().is_some_and(|noted| noted.has(number));
+    let look: Vec<_> = (0..index.chunks.len()).map(|number| all || noted_of(number)).collect();
+    if let Some(noted) = &noted {
+        let (count, total) = (noted.count(), look.len());
+        tracing::info!(
+            "{uri}: a run before this one ended after {count} of {total} chunks; this one goes on there"
+        );
+    }
+    let (control, told) = Shared::new();
+    let transfer = Transfer {
+        index,
+        medium,
+        places: &places,
+        options,
+        control,
+        work: work::of(index),
+        next: AtomicUsize::new(0),
+        look,
+        journal,
+        raw: AtomicU64::new(0),
+        reused: AtomicU64::new(0),
+        resumes: AtomicU64::new(0),
+        whole_only: AtomicBool::new(false),
+    };
+    progress.started(Some(index.raw_size), Some(index.container_size));
+    if !transfer.run(&told, progress)? {
+        tracing::info!("{uri}: no server gives parts of it, so it is fetched as a whole, in one stream");
+        return Ok(None);
+    }
+    medium.commit()?;
+    Ok(Some(Written {
+        uri,
+        container: index.container,
+        raw_bytes: index.raw_size,
+        container_bytes: transfer.control.fetched(),
+        reused_bytes: transfer.reused.into_inner(),
+        sums: index.sums.clone(),
+        container_sums: index.container_sums.only(&request.container_sums),
+        elapsed: begun.elapsed(),
+        resumes: u32::try_from(transfer.resumes.into_inner()).unwrap_or(u32::MAX),
+    }))
+}
+
+impl Transfer<'_> {
+    /// Does all the work; false when no place gives pieces, and nothing was written.
+    fn run(&self, told: &Receiver<Notice>, progress: &dyn Progress) -> Result<bool, ImageError> {
+        // Nobody sends anything: that all ends are gone is the news.
+        let (at_work, ended) = bounded::<()>(0);
+        let (opening, opened) = bounded::<()>(0);
+        thread::scope(|scope| {
+            let mut workers = Vec::new();
+            for number in 0..self.workers() {
+                let (at_work, opened) = (at_work.clone(), opened.clone());
+                let opening = (number == 0).then(|| opening.clone());
+                let work = move || {
+                    let _at_work = at_work;
+                    let worked = self
+                        .begin(opening, &opened)
+                        .and_then(|go| if go { Worker::new(self, number).run() } else { Ok(()) });
+                    worked.unwrap_or_else(|error| self.control.fail(error));
+                };
+                let started = thread::Builder::new().name("chunks".to_owned()).spawn_scoped(scope, work);
+                workers.push(started.map_err(|source| ImageError::Internal { source: Some(source) })?);
+            }
+            drop((at_work, opening));
+            self.watch(&ended, told, progress)?;
+            // A thread that fell over has not done its work.
+            if workers.into_iter().map(thread::ScopedJoinHandle::join).any(|worker| worker.is_err()) {
+                return Err(ImageError::Internal { source: None });
+            }
+            if self.whole_only.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            if self.control.goes_on(told, progress) { Ok(true) } else { Err(self.control.failure()) }
+        })
+    }
+
+    /// The first worker looks whether there is a place that gives pieces, before the target is touched. The others wait
+    /// for that.
+    fn begin(
+        &self,
+        opening: Option<crossbeam_channel::Sender<()>>,
+        opened: &Receiver<()>,
+    ) -> Result<bool, ImageError> {
+        let Some(opening) = opening else {
+            // There is never anything: it ends when the first is done.
+            let _ = opened.recv();
+            return Ok(!self.control.stopped());
+        };
+        let gives = self.gives_pieces()?;
+        if gives {
+            self.medium.begin()?;
+        } else {
+            self.no_ranges();
+        }
+        drop(opening);
+        Ok(gives)
+    }
+
+    fn gives_pieces(&self) -> Result<bool, ImageError> {
+        let mut turn = 0;
+        let mut patience = None;
+        while let Some(place) = self.places.place(turn) {
+            if self.control.stopped() {
+                return Err(ImageError::Cancelled);
+            }
+            match self.places.read(place, &(0..1), self.index.container_size) {
+                Ok(Some(mut body)) => {
+                    if body.read(&mut [0]).is_ok_and(|read| read == 1) {
+                        return Ok(true);
+                    }
+                    self.places.give_up(place);
+                }
+                Ok(None) => self.places.give_up(place),
+                Err(trouble) if trouble.is_final() => self.places.give_up(place),
+                Err(trouble) => {
+                    let watch = || Arc::clone(&self.control) as Arc<dyn Watch>;
+                    let name = self.places.name(place);
+                    patience
+                        .get_or_insert_with(|| Patience::new(name, &self.options.http, watch()))
+                        .pause(0, trouble)?;
+                    turn += 1;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn no_ranges(&self) {
+        self.whole_only.store(true, Ordering::SeqCst);
+        self.control.stop();
+    }
+
+    /// How many threads there are: as many as keep the processors and the network busy, within the memory.
+    fn workers(&self) -> usize {
+        let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
+        // A chunk, its piece of the container, and what the client holds.
+        let each = 3 * u64::from(self.index.chunk_size);
+        let affordable = usize::try_from(self.options.memory_limit / each).unwrap_or(MOST_WORKERS);
+        affordable.min(threads).clamp(1, MOST_WORKERS)
+    }
+
+    /// How many bytes a chunk has.
+    fn length(&self, number: usize) -> usize {
+        let raw = self.index.raw_range(number);
+        // No more than a chunk's size, which is small.
+        usize::try_from(raw.end - raw.start).unwrap_or_default()
+    }
+
+    /// Tells progress and writes the journal until all threads ended.
+    fn watch(
+        &self,
+        ended: &Receiver<()>,
+        told: &Receiver<Notice>,
+        progress: &dyn Progress,
+    ) -> Result<(), ImageError> {
+        let (mut chunk, mut noted) = (0, Instant::now());
+        loop {
+            let ended = ended.recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected);
+            let raw = self.raw.load(Ordering::Relaxed);
+            let now = if ended { raw.div_ceil(MIB) } else { raw / MIB };
+            while self.control.goes_on(told, progress) && chunk < now {
+                chunk += 1;
+                progress.chunk(chunk);
+            }
+            progress.advanced(raw, self.control.fetched());
+            if let Some(journal) = self.journal.as_ref().filter(|_| ended || noted.elapsed() >= NOTED_EVERY) {
+                journal.write(self.medium)?;
+                noted = Instant::now();
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+}
