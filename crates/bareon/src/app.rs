@@ -312,6 +312,10 @@ impl Call<'_> {
                 value::Verify::Stream => bareon_image::Verify::Stream,
                 value::Verify::Readback => bareon_image::Verify::Readback,
             },
+            reimage: match self.settings.reimage {
+                value::Reimage::Full => bareon_image::Reimage::Full,
+                value::Reimage::Differential => bareon_image::Reimage::Differential,
+            },
             memory_limit: self.settings.memory_limit.0,
             ..bareon_image::Options::default()
         }

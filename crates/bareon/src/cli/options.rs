@@ -9,8 +9,8 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     syslog::Facility,
     value::{
-        AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Firmware, Kind, List, LogFormat, Setting, Timeout,
-        Verify,
+        AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Firmware, Kind, List, LogFormat, Reimage, Setting,
+        Timeout, Verify,
     },
 };
 use crate::objects::Bytes;
@@ -195,6 +195,7 @@ options! {
         ca_file: Option<PathBuf> = "", "Certificate authorities (PEM) trusted for https beside the system's.";
         allow_unverified: bool = "false", "Write images also where nothing tells whether they are whole and the right ones: no sum of them is known.";
         verify: Verify = "stream", "How it is made sure that an image stands on its disk: by the sums of what was written and flushed, or by reading it back, too.";
+        reimage: Reimage = "full", "Whether what stands on a disk is looked at before an image with a chunk index is written over it: then only what differs is fetched and written.";
         memory_limit: Bytes = "256MiB", "How much memory all images that are written at once may take.";
         image_keys: List = "", "Public keys of minisign, or files with one, separated by commas: only images are written whose metadata one of them signed.";
     }

@@ -217,6 +217,17 @@ choice! {
 }
 
 choice! {
+    /// Whether what stands on a target is looked at before it is written over.
+    Reimage {
+        /// No.
+        #[default]
+        Full = "full",
+        /// Yes, where the image has a chunk index.
+        Differential = "differential",
+    }
+}
+
+choice! {
     /// How it is made sure that an image stands on its target.
     Verify {
         /// Its sums are those of the bytes that were written and flushed.

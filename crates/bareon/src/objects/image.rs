@@ -55,6 +55,9 @@ pub struct Image {
     /// The BLAKE3 sum of the file as it is fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_blake3: Option<String>,
+    /// The SHA-256 sum of the chunk index beside the image, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_sha256: Option<String>,
 }
 
 impl Image {

@@ -64,5 +64,6 @@ fn request(image: &Image) -> Option<Request> {
         size: image.size,
         sums: image.sums(),
         container_sums: image.container_sums(),
+        index_sha256: image.index_sha256.clone(),
     })
 }

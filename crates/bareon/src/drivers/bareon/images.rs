@@ -213,6 +213,7 @@ fn known(image: &document::Image, other: Image) -> Image {
         container_sha256: or(&image.container_sha256, other.container_sha256),
         container_sha512: or(&image.container_sha512, other.container_sha512),
         container_blake3: or(&image.container_blake3, other.container_blake3),
+        index_sha256: or(&image.index_sha256, other.index_sha256),
         ..other
     }
 }

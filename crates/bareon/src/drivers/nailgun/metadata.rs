@@ -84,6 +84,7 @@ impl Metadata {
             container_sha256: text("container_sha256"),
             container_sha512: text("container_sha512"),
             container_blake3: text("container_blake3"),
+            index_sha256: text("index_sha256"),
             ..Image::default()
         };
         if image.sums().is_empty() && image.container_sums().is_empty() {

@@ -301,6 +301,10 @@ pub struct Image {
     /// The MD5 sum of the file as it is fetched.
     #[schemars(extend("format" = "md5", "pattern" = MD5))]
     pub container_md5: Option<String>,
+    /// The SHA-256 sum of the chunk index beside the image, `<url>.bidx`: with it the image is fetched in pieces, many at
+    /// once, and only those that the target lacks.
+    #[schemars(extend("format" = "sha256", "pattern" = SHA256))]
+    pub index_sha256: Option<String>,
 }
 
 /// What a file system may lie on.
