@@ -173,8 +173,7 @@ impl<'a> Worker<'a> {
             if transfer.control.stopped() {
                 return Err(ImageError::Cancelled);
             }
-            let read =
-                self.skip(&mut body, chunk.offset - at).and_then(|()| self.read(&mut body, chunk.length));
+            let read = skip(&mut body, chunk.offset - at).and_then(|()| self.read(&mut body, chunk.length));
             if let Err(error) = read {
                 return Ok(Came::To(number, Trouble::Broke(error)));
             }
@@ -186,14 +185,6 @@ impl<'a> Worker<'a> {
             self.done(number);
         }
         Ok(Came::Whole)
-    }
-
-    /// Reads over what lies between two chunks.
-    fn skip(&mut self, body: &mut dyn Read, length: u64) -> std::io::Result<()> {
-        if length > 0 {
-            std::io::copy(&mut body.take(length), &mut std::io::sink())?;
-        }
-        Ok(())
     }
 
     fn read(&mut self, body: &mut dyn Read, length: u32) -> std::io::Result<()> {
@@ -233,4 +224,12 @@ impl<'a> Worker<'a> {
             journal.add(number);
         }
     }
+}
+
+/// Reads over what lies between two chunks.
+fn skip(body: &mut dyn Read, length: u64) -> std::io::Result<()> {
+    if length > 0 {
+        std::io::copy(&mut body.take(length), &mut std::io::sink())?;
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bareon_image::{
     Algorithm, Container, ImageError, Options, Progress, Reimage, Silent, TargetState, Verify,
-    index::Index,
+    index::{Index, SUFFIX},
     pack::{Packing, pack},
 };
 
@@ -52,7 +52,7 @@ impl Image {
     ) -> Server {
         let (file, index) = (Content::new(&self.file), Content::new(&self.index.to_bytes()));
         Server::start(move |asked, stream| {
-            if asked.target.ends_with(".bidx") {
+            if is_index(asked) {
                 index.send(asked, stream, ALL);
             } else if !change(asked, stream) {
                 file.send(asked, stream, ALL);
@@ -71,13 +71,17 @@ impl Image {
     }
 }
 
+fn is_index(asked: &crate::server::Asked) -> bool {
+    asked.target.strip_suffix(SUFFIX).is_some()
+}
+
 fn never(_: &crate::server::Asked, _: &mut std::net::TcpStream) -> bool {
     false
 }
 
 /// How many bytes of the image were asked for.
 fn bytes_asked(server: &Server) -> usize {
-    let image = server.asked().into_iter().filter(|asked| !asked.target.ends_with(".bidx"));
+    let image = server.asked().into_iter().filter(|asked| !is_index(asked));
     image.map(|asked| asked.last().unwrap() + 1 - asked.first().unwrap()).sum()
 }
 
@@ -130,7 +134,7 @@ fn only_what_differs_is_fetched_where_the_target_holds_much_of_it() {
 fn a_chunk_that_is_wrong_is_fetched_again_alone() {
     let image = image(Packing::Gzip);
     let place = Place::with_old_data(11 * MIB);
-    let wrong = image.index.chunks[2].offset as usize;
+    let wrong = usize::try_from(image.index.chunks[2].offset).unwrap();
     let times = Arc::new(AtomicUsize::new(0));
     let (bad, seen) = (Content::new(&changed(&image.file, wrong + 99)), Arc::clone(&times));
     let server = image.served(move |asked, stream| {
@@ -201,16 +205,16 @@ fn without_parts_or_index_it_is_fetched_in_one_stream() {
         true
     });
     let file = Content::new(&image.file);
-    let no_index = Server::start(move |asked, stream| match asked.target.ends_with(".bidx") {
-        true => head(stream, "404 Not Found", "Content-Length: 0\r\n"),
-        false => file.send(asked, stream, ALL),
+    let no_index = Server::start(move |asked, stream| {
+        if is_index(asked) {
+            head(stream, "404 Not Found", "Content-Length: 0\r\n");
+        } else {
+            file.send(asked, stream, ALL);
+        }
     });
     let other = Server::start({
         let (file, index) = (Content::new(&image.file), Content::new(&image.index.to_bytes()[..500]));
-        move |asked, stream| match asked.target.ends_with(".bidx") {
-            true => index.send(asked, stream, ALL),
-            false => file.send(asked, stream, ALL),
-        }
+        move |asked, stream| if is_index(asked) { &index } else { &file }.send(asked, stream, ALL)
     });
     for server in [server, no_index, other] {
         let place = Place::with_old_data(11 * MIB);

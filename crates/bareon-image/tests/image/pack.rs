@@ -89,9 +89,10 @@ fn each_chunk_of_the_index_can_be_unpacked_alone() {
         assert_eq!(Index::from_bytes(&index.to_bytes()).unwrap(), index);
         assert_eq!((index.raw_size, index.container_size), (data.len() as u64, file.len() as u64));
         for (number, chunk) in index.chunks.iter().enumerate() {
-            let [from, to] =
-                [index.raw_range(number).start, index.raw_range(number).end].map(|at| at as usize);
-            let piece = &file[chunk.offset as usize..][..chunk.length as usize];
+            let raw = index.raw_range(number);
+            let [from, to, offset] =
+                [raw.start, raw.end, chunk.offset].map(|at| usize::try_from(at).unwrap());
+            let piece = &file[offset..][..chunk.length as usize];
             assert!(unpacked(packing, piece) == data[from..to], "{packing}: chunk {number}");
             assert_eq!(blake3::hash(&data[from..to]).as_bytes(), &chunk.hash);
             assert_eq!(chunk.zeros, data[from..to].iter().all(|byte| *byte == 0));
