@@ -72,6 +72,7 @@ pub fn write(
         if let Some(written) = written {
             return Ok(written);
         }
+        medium.forget();
     }
     let mut device = Device::over(medium);
     write_to(request, options, &mut [&mut device], progress)

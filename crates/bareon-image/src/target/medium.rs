@@ -230,8 +230,8 @@ impl Medium {
     }
 
     /// Forgets the first MiB, which an image that begins anew brings again.
-    pub fn forget(&mut self) {
-        self.head().clear();
+    pub fn forget(&self) {
+        lock(&self.head).clear();
     }
 
     /// Flushes, writes the beginning, looks whether it stands there, and flushes again.

@@ -186,8 +186,8 @@ fn without_a_sum_only_what_is_known_to_be_the_same_is_gone_on_with() {
     assert_eq!(&place.content()[..data.len()], changed, "no mixture, but all of it from the second");
     assert_eq!(first(&two.asked()), [2 * MIB, 0]);
     // The same tag, and the same date with the same length, say that it is the same.
-    let date = "Last-Modified: Sat, 01 Nov 2025 10:00:00 GMT\r\n";
-    for version in [ETAG, date] {
+    let modified = "Last-Modified: Sat, 01 Nov 2025 10:00:00 GMT\r\n";
+    for version in [ETAG, modified] {
         let content = Content { version, ..Content::new(&data) };
         let (one, two) = (dying(content.clone(), 2 * MIB), sound(content));
         let (written, place) = unsummed(&[&one, &two]);
@@ -206,7 +206,7 @@ fn files_and_servers_stand_in_for_each_other() {
     let mut request = place.request("", Container::Raw);
     request.uris = vec!["/nowhere/image".to_owned(), one.uri(), format!("file://{file}")];
     let written = written(request, Some(sha256(&data))).unwrap();
-    assert_eq!((&place.content()[..data.len()] == data, written.resumes), (true, 1));
+    assert_eq!((place.content()[..data.len()] == data, written.resumes), (true, 1));
 }
 
 #[test]
