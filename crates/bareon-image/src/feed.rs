@@ -142,7 +142,7 @@ impl Feed {
 
     /// The bytes, for one reader.
     pub fn reader(&self) -> Packed<'_> {
-        Packed { feed: self, current: None, at: 0, read: 0, fetched: None }
+        Packed { feed: self, current: None, at: 0, fetched: None }
     }
 }
 
@@ -227,7 +227,6 @@ pub struct Packed<'a> {
     feed: &'a Feed,
     current: Option<Arc<Buffer>>,
     at: usize,
-    read: u64,
     fetched: Option<Fetched>,
 }
 
@@ -244,11 +243,6 @@ impl Packed<'_> {
             self.wait();
         }
         Ok(self.current.as_deref().map_or(&[], |buffer| buffer))
-    }
-
-    /// How many bytes were read, and used.
-    pub fn read_so_far(&self) -> u64 {
-        self.read
     }
 
     /// What is known of the source; only after its end was read.
@@ -293,7 +287,6 @@ impl BufRead for Packed<'_> {
 
     fn consume(&mut self, amount: usize) {
         self.at += amount;
-        self.read += amount as u64;
     }
 }
 

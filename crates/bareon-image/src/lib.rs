@@ -20,6 +20,8 @@ mod container;
 mod digest;
 mod error;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod index;
 pub mod pack;
 mod pipeline;
@@ -28,6 +30,7 @@ mod progress;
 mod request;
 mod shared;
 mod source;
+mod spread;
 mod target;
 mod unpack;
 mod writer;

@@ -1,7 +1,10 @@
 //! The second stage: unpacks what comes from the source and hands every buffer to all who want it.
+//!
+//! What begins with pieces that can be unpacked each on its own goes over all processors (see [`spread`](crate::spread)),
+//! and from the first other thing on through one reader, which stands where the last piece ended.
 
 use std::{
-    io::{self, Read},
+    io::{self, BufRead, Read},
     num::NonZero,
     sync::Arc,
     thread::available_parallelism,
@@ -9,11 +12,12 @@ use std::{
 
 use crate::{
     Container, ImageError, Options, ceiling,
-    container::{self, Limits, MemoryNeeded},
+    container::{self, Ahead, Limits, MemoryNeeded},
     digest::Takers,
     feed::{Fetched, Packed},
-    pool::{Buffer, Pool},
+    pool::{ALIGN, Buffer, Pool},
     shared::Shared,
+    spread::Spread,
 };
 
 /// A source that is unpacked, and where its data go.
@@ -32,75 +36,132 @@ pub struct Unpack<'a> {
     pub takers: Takers<Arc<Buffer>>,
 }
 
+/// Why it ended before the end of the data.
+#[derive(Debug)]
+pub enum Halt {
+    /// All is to stop, and why is with the others.
+    Told,
+    /// The data cannot be read or unpacked past this byte of the file.
+    At(u64, io::Error),
+    /// Something else.
+    Failed(ImageError),
+}
+
 impl Unpack<'_> {
     /// Unpacks all of it; `None` when all is to stop, and why is with the others.
     pub fn run(self, mut packed: Packed<'_>, shared: &Shared) -> Option<Fetched> {
-        match self.pass_on(&mut packed, shared) {
-            Ok(true) => packed.fetched().cloned(),
-            Ok(false) => None,
-            Err(error) => {
-                shared.fail(error);
-                None
-            }
+        let Self { uri, container, options, .. } = self;
+        match self.pass_on(&mut Ahead::new(&mut packed), limits(options), shared) {
+            Ok(()) => return packed.fetched().cloned(),
+            Err(Halt::Told) => {}
+            // If it was the source that failed, that was noted before, and this comes second.
+            Err(Halt::At(at, error)) => shared.fail(failure(uri, container, options, at, error)),
+            Err(Halt::Failed(error)) => shared.fail(error),
         }
+        None
     }
 
-    /// True at the end, false when all is to stop.
-    fn pass_on(&self, packed: &mut Packed<'_>, shared: &Shared) -> Result<bool, ImageError> {
-        let limits = self.limits();
-        let mut unpacked = match container::reader(self.container, &mut *packed, limits) {
-            Ok(reader) => reader,
-            Err(error) => return Err(self.failure(error, 0)),
+    /// The same of any reader.
+    ///
+    /// # Errors
+    /// Why it ended before the end of the data.
+    pub fn pass_on<R: BufRead>(
+        self,
+        packed: &mut Ahead<R>,
+        limits: Limits,
+        shared: &Shared,
+    ) -> Result<(), Halt> {
+        let mut out =
+            HandOn { uri: self.uri, size: self.size, takers: &self.takers, total: 0, partial: None };
+        let spread = Spread::of(self.container, packed, self.options.buffer(), limits);
+        let pool = match spread.map_err(|error| Halt::At(0, error))? {
+            Some(spread) => {
+                let pool = spread.pool();
+                spread.run(packed, &pool, shared, &mut out)?;
+                pool
+            }
+            None => self.pool,
         };
-        let mut total = 0;
+        let unpacked = container::reader(self.container, &mut *packed, limits);
+        let mut unpacked = unpacked.map_err(|error| Halt::At(0, error))?;
         loop {
-            let Some(mut buffer) = self.pool.take(shared) else { return Ok(false) };
+            let mut buffer = out.partial.take().or_else(|| pool.take(shared)).ok_or(Halt::Told)?;
             let ended = match fill(&mut buffer, unpacked.as_mut()) {
                 Ok(ended) => ended,
                 Err(error) => {
                     drop(unpacked);
-                    return Err(self.failure(error, packed.read_so_far()));
+                    return Err(Halt::At(packed.taken(), error));
                 }
             };
-            total += buffer.len() as u64;
-            self.check_size(total)?;
-            let buffer = Arc::new(buffer);
-            if !buffer.is_empty() && !self.takers.give(&buffer) {
-                return Ok(false);
-            }
+            out.give(buffer)?;
             if ended {
-                return Ok(true);
+                return Ok(());
             }
         }
     }
+}
 
-    /// More data than there are to be are not handed on.
-    fn check_size(&self, found: u64) -> Result<(), ImageError> {
-        match self.size {
-            Some(expected) if found > expected => {
-                Err(ImageError::Size { uri: self.uri.to_owned(), expected, found, exact: false })
-            }
-            _ => Ok(()),
+/// Who gets the data.
+pub struct HandOn<'a> {
+    uri: &'a str,
+    size: Option<u64>,
+    takers: &'a Takers<Arc<Buffer>>,
+    total: u64,
+    /// A buffer that is not full yet, where the data so far do not end at a page.
+    partial: Option<Buffer>,
+}
+
+impl HandOn<'_> {
+    /// Hands on a buffer; more data than there are to be are not.
+    fn give(&mut self, buffer: Buffer) -> Result<(), Halt> {
+        self.total += buffer.len() as u64;
+        if let Some(expected) = self.size.filter(|expected| self.total > *expected) {
+            let (uri, found) = (self.uri.to_owned(), self.total);
+            return Err(Halt::Failed(ImageError::Size { uri, expected, found, exact: false }));
         }
+        if buffer.is_empty() || self.takers.give(&Arc::new(buffer)) { Ok(()) } else { Err(Halt::Told) }
     }
 
-    /// What the buffers leave to the decoder.
-    fn limits(&self) -> Limits {
-        let memory = self.options.memory_limit.saturating_sub(ceiling(self.options) as u64);
-        Limits { memory, threads: available_parallelism().map_or(1, NonZero::get) }
+    /// Hands on what a buffer has, in such pieces that each ends at a page; what is left is kept.
+    ///
+    /// # Errors
+    /// When there are more data than there are to be, or all is to stop.
+    pub fn aligned(&mut self, buffer: Buffer, pool: &Pool, shared: &Shared) -> Result<(), Halt> {
+        if self.partial.is_none() && buffer.len().is_multiple_of(ALIGN) {
+            return self.give(buffer);
+        }
+        let mut rest = &*buffer;
+        while !rest.is_empty() {
+            let mut partial = match self.partial.take() {
+                Some(partial) => partial,
+                None => pool.take(shared).ok_or(Halt::Told)?,
+            };
+            let space = partial.space();
+            let more = rest.len().min(space.len());
+            space[..more].copy_from_slice(&rest[..more]);
+            partial.grow(more);
+            rest = &rest[more..];
+            if partial.space().is_empty() { self.give(partial)? } else { self.partial = Some(partial) }
+        }
+        Ok(())
     }
+}
 
-    /// If it was the source that failed, that was noted before, and this comes second.
-    fn failure(&self, source: io::Error, at: u64) -> ImageError {
-        let (uri, container) = (self.uri.to_owned(), self.container);
-        if let Some(memory) = source.get_ref().and_then(|inner| inner.downcast_ref::<MemoryNeeded>()) {
-            let needs = memory.needs + ceiling(self.options) as u64;
-            return ImageError::Memory { uri, container, needs, limit: self.options.memory_limit };
-        }
-        match source.kind() {
-            io::ErrorKind::UnexpectedEof => ImageError::Truncated { uri, container, at },
-            _ => ImageError::Corrupt { uri, container, at, source },
-        }
+/// What the buffers leave to the decoder.
+fn limits(options: &Options) -> Limits {
+    let memory = options.memory_limit.saturating_sub(ceiling(options) as u64);
+    Limits { memory, threads: available_parallelism().map_or(1, NonZero::get) }
+}
+
+fn failure(uri: &str, container: Container, options: &Options, at: u64, source: io::Error) -> ImageError {
+    let uri = uri.to_owned();
+    if let Some(memory) = source.get_ref().and_then(|inner| inner.downcast_ref::<MemoryNeeded>()) {
+        let needs = memory.needs + ceiling(options) as u64;
+        return ImageError::Memory { uri, container, needs, limit: options.memory_limit };
+    }
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof => ImageError::Truncated { uri, container, at },
+        _ => ImageError::Corrupt { uri, container, at, source },
     }
 }
 
@@ -116,3 +177,6 @@ fn fill(buffer: &mut Buffer, unpacked: &mut dyn Read) -> io::Result<bool> {
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod bzip2;
 mod gzip;
 mod lz4;
 mod memory;
+pub mod pieces;
 mod xz;
 mod zstd;
 
@@ -14,6 +15,7 @@ use std::{
     str::FromStr,
 };
 
+pub use ahead::Ahead;
 pub use memory::{Limits, MemoryNeeded};
 
 use crate::ImageError;
@@ -92,7 +94,7 @@ impl FromStr for Container {
     }
 }
 
-/// Unpacks what `packed` gives, within `limits`.
+/// Unpacks what `packed` gives, within `limits`. For gzip and zstd that may be what is left behind some pieces.
 ///
 /// # Errors
 /// When there is no memory. The reader's own errors are of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof)
@@ -244,6 +246,6 @@ fn first_line(text: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod samples;
+pub mod samples;
 #[cfg(test)]
 mod tests;
