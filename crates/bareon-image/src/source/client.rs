@@ -20,8 +20,7 @@ pub fn build(uri: &str, options: &HttpOptions) -> Result<Client, ImageError> {
     // Only the first call of a process has an effect, and any provider that was chosen before will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let own = options.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    let identity = options.client_cert.as_deref().map(|cert| identity(cert, options.client_key.as_deref()));
-    let identity = identity.transpose()?;
+    let identity = identity(options.client_cert.as_deref(), options.client_key.as_deref())?;
     let unusable = |source: reqwest::Error| ImageError::Client { uri: uri.to_owned(), source: source.into() };
     let proxy = match &options.proxy {
         ProxyUse::Through(proxy) => Some(Proxy::all(proxy).map_err(unusable)?),
@@ -68,16 +67,23 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, ImageError> {
 }
 
 /// The certificate that shows who we are, and its key, which may stand in the same file.
-fn identity(cert: &Path, key: Option<&Path>) -> Result<Identity, ImageError> {
+fn identity(cert: Option<&Path>, key: Option<&Path>) -> Result<Option<Identity>, ImageError> {
+    let unusable = |path: &Path, source: Box<dyn Error + Send + Sync>| ImageError::ClientCert {
+        path: path.to_owned(),
+        source,
+    };
+    let cert = match (cert, key) {
+        (Some(cert), _) => cert,
+        (None, Some(key)) => return Err(unusable(key, "there is a key, but no certificate".into())),
+        (None, None) => return Ok(None),
+    };
     let mut pem = Vec::new();
     for path in [Some(cert), key].into_iter().flatten() {
-        let read =
-            fs::read(path).map_err(|e| ImageError::ClientCert { path: path.to_owned(), source: e.into() })?;
-        pem.extend(read);
+        pem.extend(fs::read(path).map_err(|e| unusable(path, e.into()))?);
         pem.push(b'\n');
     }
     // An error of the parser does not quote what it read.
-    Identity::from_pem(&pem).map_err(|e| ImageError::ClientCert { path: cert.to_owned(), source: e.into() })
+    Identity::from_pem(&pem).map(Some).map_err(|e| unusable(cert, e.into()))
 }
 
 /// Whether a request failed because the server does not take us for who we say we are, or wants to be told.

@@ -193,6 +193,8 @@ options! {
         http_request_timeout: Timeout = "10.0", "How long a server may be silent.";
         http_retry_delay: Duration = "2.0", "How long to wait before the first retry; later ones wait longer.";
         ca_file: Option<PathBuf> = "", "Certificate authorities (PEM) trusted for https beside the system's.";
+        client_cert: Option<PathBuf> = "", "Certificate (PEM) shown to a server that asks for one; its key may be in it.";
+        client_key: Option<PathBuf> = "", "Key (PEM) of `client_cert`, where it is a file of its own.";
         allow_unverified: bool = "false", "Write images also where nothing tells whether they are whole and the right ones: no sum of them is known.";
         verify: Verify = "stream", "How it is made sure that an image stands on its disk: by the sums of what was written and flushed, or by reading it back, too.";
         reimage: Reimage = "full", "Whether what stands on a disk is looked at before an image with a chunk index is written over it: then only what differs is fetched and written.";

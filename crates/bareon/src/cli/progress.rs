@@ -60,8 +60,8 @@ impl Bars {
             bar.set_message(name.to_owned());
             bar
         });
-        let told = Mutex::new(Told { total, fetched: false, at: Instant::now(), tenth: 0 });
-        Image { name: name.to_owned(), bar, begun: Instant::now(), told }
+        let told = Mutex::new(Told { total, fetched: false, at: Instant::now(), bytes: 0, tenth: 0 });
+        Image { name: name.to_owned(), bar, told }
     }
 
     /// Does `work`, which writes to standard error, while no bar is shown there.
@@ -92,7 +92,6 @@ impl Drop for Stage {
 pub struct Image {
     name: String,
     bar: Option<ProgressBar>,
-    begun: Instant,
     told: Mutex<Told>,
 }
 
@@ -102,7 +101,10 @@ struct Told {
     total: Option<u64>,
     /// Whether bytes fetched are counted, because only their total is known.
     fetched: bool,
+    /// When the last line was written, or it began …
     at: Instant,
+    /// … and how many bytes were done then.
+    bytes: u64,
     tenth: u64,
 }
 
@@ -127,8 +129,9 @@ impl Image {
         if tenth <= told.tenth && now.duration_since(told.at) < INTERVAL {
             return None;
         }
-        (told.at, told.tenth) = (now, tenth);
-        Some(line(&self.name, bytes, told.total, now.duration_since(self.begun)))
+        let rate = per_second(bytes.saturating_sub(told.bytes), now.duration_since(told.at));
+        (told.at, told.bytes, told.tenth) = (now, bytes, tenth);
+        Some(line(&self.name, bytes, told.total, rate))
     }
 }
 
@@ -137,11 +140,13 @@ impl bareon_image::Progress for Image {
         let mut told = self.told();
         // It starts again where the image is fetched from the next mirror.
         told.total = raw_total.or(told.total.filter(|_| !told.fetched));
-        told.tenth = 0;
+        (told.at, told.bytes, told.tenth) = (Instant::now(), 0, 0);
         told.fetched = told.total.is_none() && container_total.is_some();
         told.total = told.total.or(container_total);
         let Some(total) = told.total else { return };
         if let Some(bar) = &self.bar {
+            bar.set_position(0);
+            bar.reset_eta();
             bar.set_length(total);
             bar.set_style(style(true));
         }
@@ -187,18 +192,34 @@ fn percent(bytes: u64, total: u64) -> u64 {
     (u128::from(bytes) * 100 / u128::from(total.max(1))).try_into().unwrap_or(100)
 }
 
-/// `image: 40 %, 410 of 1024 MiB, 95 MiB/s, 6 s left`
-fn line(name: &str, bytes: u64, total: Option<u64>, took: Duration) -> String {
+fn per_second(bytes: u64, took: Duration) -> u64 {
+    (u128::from(bytes) * 1000 / took.as_millis().max(1)).try_into().unwrap_or(u64::MAX)
+}
+
+/// `image: 40 %, 410 of 1024 MiB, 95 MiB/s, 6 s left`, by the rate since the line before, in bytes per second.
+fn line(name: &str, bytes: u64, total: Option<u64>, rate: u64) -> String {
     let mib = |bytes: u64| bytes >> 20;
-    let per_second = u128::from(bytes) * 1000 / took.as_millis().max(1);
-    let rate = per_second >> 20;
-    match total {
-        Some(total) => {
-            let left = u128::from(total.saturating_sub(bytes)) / per_second.max(1);
-            let done = percent(bytes, total);
-            format!("{name}: {done} %, {} of {} MiB, {rate} MiB/s, {left} s left", mib(bytes), mib(total))
-        }
-        None => format!("{name}: {} MiB, {rate} MiB/s", mib(bytes)),
+    let speed = if rate >> 20 > 9 {
+        format!("{} MiB/s", mib(rate))
+    } else {
+        format!("{}.{} MiB/s", mib(rate), ((rate % (1 << 20)) * 10) >> 20)
+    };
+    let Some(total) = total else { return format!("{name}: {} MiB, {speed}", mib(bytes)) };
+    let left = match total.saturating_sub(bytes) {
+        0 => "all written".to_owned(),
+        left if rate == 0 => format!("{} MiB left", mib(left)),
+        left => format!("{} left", time(left / rate)),
+    };
+    format!("{name}: {} %, {} of {} MiB, {speed}, {left}", percent(bytes, total), mib(bytes), mib(total))
+}
+
+/// A time in seconds, as people say it.
+fn time(seconds: u64) -> String {
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes} min {:02} s", seconds % 60),
+        _ => format!("{hours} h {minutes:02} min"),
     }
 }
 
@@ -210,12 +231,31 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
-        let took = Duration::from_secs(4);
+        let line = |total: Option<u64>, rate: u64| line("root.img", 400 << 20, total.map(|t| t << 20), rate);
+        assert_eq!(line(Some(1000), 100 << 20), "root.img: 40 %, 400 of 1000 MiB, 100 MiB/s, 6 s left");
+        assert_eq!(line(Some(1000), 5 << 19), "root.img: 40 %, 400 of 1000 MiB, 2.5 MiB/s, 4 min 00 s left");
         assert_eq!(
-            line("root.img", 400 << 20, Some(1000 << 20), took),
-            "root.img: 40 %, 400 of 1000 MiB, 100 MiB/s, 6 s left"
+            line(Some(1000), 1 << 10),
+            "root.img: 40 %, 400 of 1000 MiB, 0.0 MiB/s, 170 h 40 min left"
         );
-        assert_eq!(line("root.img", 400 << 20, None, took), "root.img: 400 MiB, 100 MiB/s");
+        assert_eq!(line(Some(1000), 0), "root.img: 40 %, 400 of 1000 MiB, 0.0 MiB/s, 600 MiB left");
+        assert_eq!(line(Some(400), 5), "root.img: 100 %, 400 of 400 MiB, 0.0 MiB/s, all written");
+        assert_eq!(line(None, 100 << 20), "root.img: 400 MiB, 100 MiB/s");
+    }
+
+    #[test]
+    fn the_rate_is_that_since_the_line_before() {
+        let image = Bars::new(false).image("i", Some(1000 << 20));
+        let begun = image.told().at;
+        let at = |bytes: u64, seconds| image.news(bytes << 20, begun + Duration::from_secs(seconds)).unwrap();
+        assert_eq!(at(100, 1), "i: 10 %, 100 of 1000 MiB, 100 MiB/s, 9 s left");
+        assert_eq!(at(200, 21), "i: 20 %, 200 of 1000 MiB, 5.0 MiB/s, 2 min 40 s left");
+        assert_eq!(at(200, 31), "i: 20 %, 200 of 1000 MiB, 0.0 MiB/s, 800 MiB left");
+        // It begins anew, from another mirror.
+        Progress::started(&image, Some(1000 << 20), None);
+        let begun = image.told().at;
+        let line = image.news(100 << 20, begun + Duration::from_secs(2)).unwrap();
+        assert_eq!(line, "i: 10 %, 100 of 1000 MiB, 50 MiB/s, 18 s left");
     }
 
     #[test]
@@ -236,15 +276,19 @@ mod tests {
         let done = |raw, container| {
             let image = Bars::new(false).image("i", None);
             Progress::started(&image, raw, container);
-            image.news(1 << 20, image.begun + INTERVAL).unwrap()
+            let begun = image.told().at;
+            image.news(1 << 20, begun + INTERVAL).unwrap()
         };
-        assert_eq!(done(None, None), "i: 1 MiB, 0 MiB/s");
+        assert_eq!(done(None, None), "i: 1 MiB, 0.0 MiB/s");
         assert!(done(None, Some(2 << 20)).starts_with("i: 50 %, 1 of 2 MiB,"));
         assert!(done(Some(4 << 20), Some(2 << 20)).starts_with("i: 25 %, 1 of 4 MiB,"));
     }
 
     #[test]
     fn an_image_of_no_size_divides_by_nothing() {
-        assert_eq!(line("i", 0, Some(0), Duration::ZERO), "i: 0 %, 0 of 0 MiB, 0 MiB/s, 0 s left");
+        assert_eq!(
+            line("i", 0, Some(0), per_second(0, Duration::ZERO)),
+            "i: 0 %, 0 of 0 MiB, 0.0 MiB/s, all written"
+        );
     }
 }

@@ -149,6 +149,8 @@ impl Settings {
             stall: self.http_request_timeout.0,
             retry_delay: self.http_retry_delay,
             ca_file: self.ca_file.clone(),
+            client_cert: self.client_cert.clone(),
+            client_key: self.client_key.clone(),
             ..HttpOptions::default()
         }
     }
