@@ -38,7 +38,7 @@ const RAW_BUFFERS: usize = 8;
 
 /// The most memory in bytes that the buffers of one [`write()`] take: 13 MiB unless `chunk` is set otherwise.
 ///
-/// Where parts of the image are unpacked on several processors it is up to 44 MiB more; xz takes what `memory_limit`
+/// Where parts of the image are unpacked on several processors it is up to 40 MiB more; xz takes what `memory_limit`
 /// leaves, and zstd the window of the image within that. Beside them there are the tables of the decoder (about 50 KiB),
 /// the buffers of the HTTP client (under 1 MiB), and the stacks of the threads. Nothing grows with the image.
 pub fn ceiling(options: &Options) -> usize {

@@ -6,8 +6,7 @@
 //! this thread      hands on the buffers, the oldest first
 //! ```
 //!
-//! Nothing grows with the image: there are as many buffers as [`IN_FLIGHT`] has room for, and no piece is taken from
-//! the source without a buffer for its data. Each buffer that is handed on is full but for the last, as those of any
+//! Nothing grows with the image: there are as many buffers as [`IN_FLIGHT`] has room for, and no more pieces wait. Each buffer that is handed on is full but for the last, as those of any
 //! other reader: a piece whose end is not at a page is copied together with the next.
 
 use std::{
@@ -30,7 +29,7 @@ use crate::{
 };
 
 /// The most memory that pieces and their data take, in bytes.
-pub const IN_FLIGHT: u64 = 44 << 20;
+pub const IN_FLIGHT: u64 = 40 << 20;
 
 /// Buffers that are with others: one that is being filled up, and those that are being taken.
 const ELSEWHERE: usize = 3;
@@ -49,8 +48,8 @@ pub struct Spread {
     threads: usize,
     /// The most pieces that are under way.
     ahead: usize,
-    /// What they may take, in bytes.
-    memory: u64,
+    /// What they may take without their data, in bytes.
+    packed: usize,
 }
 
 /// A piece that is to be unpacked, and where it goes then.
@@ -71,9 +70,9 @@ struct Done {
 struct Underway {
     tickets: VecDeque<Receiver<Done>>,
     /// What they take, without their data, in bytes.
-    packed: VecDeque<u64>,
-    /// Pieces that are over, whose memory is used again.
-    idle: Vec<Piece>,
+    packed: VecDeque<usize>,
+    /// A piece that is over, whose memory is used again.
+    idle: Option<Piece>,
 }
 
 impl Spread {
@@ -94,15 +93,16 @@ impl Spread {
         // It is small enough for that.
         let content = usize::try_from(content).unwrap_or_default().next_multiple_of(ALIGN).max(buffer);
         let most = Most::of(content);
-        let memory = limits.memory.min(IN_FLIGHT);
-        let room = memory.saturating_sub((ELSEWHERE * content) as u64) / (content as u64 + 1);
+        let memory = usize::try_from(limits.memory.min(IN_FLIGHT)).unwrap_or_default();
+        // What is packed takes half of its data, as a rule.
+        let ahead = memory.saturating_sub(ELSEWHERE * content) / (content + content / 2);
         let threads = limits.threads.min(THREADS);
-        let ahead = usize::try_from(room).unwrap_or(usize::MAX).min(2 * threads + 2);
-        let least = 2 * (content + most.packed) + ELSEWHERE * content;
-        if memory < least as u64 {
+        let ahead = ahead.min(2 * threads + 2);
+        let packed = memory.saturating_sub((ahead + ELSEWHERE) * content);
+        if ahead < 2 || packed < most.packed {
             return Ok(None);
         }
-        Ok(Some(Self { container, most, threads: threads.min(ahead), ahead, memory }))
+        Ok(Some(Self { container, most, threads: threads.min(ahead), ahead, packed }))
     }
 
     /// Buffers for the data.
@@ -126,20 +126,22 @@ impl Spread {
             let mut underway = Underway::default();
             loop {
                 while underway.tickets.len() >= self.ahead || underway.is_ready() {
-                    self.hand_on_oldest(&mut underway, pool, shared, out)?;
+                    underway.hand_on_oldest(pool, shared, out)?;
                 }
-                let mut piece = underway.idle.pop().unwrap_or_default();
+                let mut piece = underway.idle.take().unwrap_or_default();
                 let found = pieces::next(self.container, packed, self.most, &mut piece);
                 if !matches!(found, Ok(true)) {
                     // What is wrong before it comes first.
                     while !underway.tickets.is_empty() {
-                        self.hand_on_oldest(&mut underway, pool, shared, out)?;
+                        underway.hand_on_oldest(pool, shared, out)?;
                     }
                     return found.map(|_| ()).map_err(|error| Halt::At(packed.taken(), error));
                 }
-                let takes = piece.packed.len() as u64;
-                while !underway.tickets.is_empty() && underway.takes(self.most) + takes > self.room() {
-                    self.hand_on_oldest(&mut underway, pool, shared, out)?;
+                let takes = piece.packed.len();
+                while !underway.tickets.is_empty()
+                    && underway.packed.iter().sum::<usize>() + takes > self.packed
+                {
+                    underway.hand_on_oldest(pool, shared, out)?;
                 }
                 let buffer = pool.take(shared).ok_or(Halt::Told)?;
                 let (done, ticket) = bounded(1);
@@ -148,11 +150,6 @@ impl Spread {
                 orders.send(Order { piece, buffer, done }).map_err(|_| fell_over())?;
             }
         })
-    }
-
-    /// What there is for pieces that are under way beside one more buffer, in bytes.
-    fn room(&self) -> u64 {
-        self.memory.saturating_sub(((ELSEWHERE + 1) * self.most.content) as u64)
     }
 
     fn start<'scope>(&self, scope: &'scope Scope<'scope, '_>) -> Result<Sender<Order>, Halt> {
@@ -177,39 +174,25 @@ impl Spread {
         }
         Ok(orders)
     }
-
-    /// Waits for the oldest piece, and hands on its data.
-    fn hand_on_oldest(
-        &self,
-        underway: &mut Underway,
-        pool: &Pool,
-        shared: &Shared,
-        out: &mut HandOn<'_>,
-    ) -> Result<(), Halt> {
-        let Some(ticket) = underway.tickets.pop_front() else { return Ok(()) };
-        // Whoever had it and went without a word has fallen over.
-        let Done { mut piece, result } = ticket.recv().map_err(|_| fell_over())?;
-        underway.packed.pop_front();
-        piece.packed.clear();
-        piece.content = 0;
-        // Large ones that are over are let go.
-        if piece.packed.capacity() <= self.most.packed {
-            underway.idle.push(piece);
-        }
-        let buffer = result.map_err(|(at, error)| Halt::At(at, error))?;
-        out.aligned(buffer, pool, shared)
-    }
 }
 
 impl Underway {
+    /// Waits for the oldest piece, and hands on its data.
+    fn hand_on_oldest(&mut self, pool: &Pool, shared: &Shared, out: &mut HandOn<'_>) -> Result<(), Halt> {
+        let Some(ticket) = self.tickets.pop_front() else { return Ok(()) };
+        // Whoever had it and went without a word has fallen over.
+        let Done { mut piece, result } = ticket.recv().map_err(|_| fell_over())?;
+        self.packed.pop_front();
+        piece.packed.clear();
+        piece.content = 0;
+        self.idle = Some(piece);
+        let buffer = result.map_err(|(at, error)| Halt::At(at, error))?;
+        out.aligned(buffer, pool, shared)
+    }
+
     /// Whether the oldest is unpacked.
     fn is_ready(&self) -> bool {
         self.tickets.front().is_some_and(|ticket| !ticket.is_empty())
-    }
-
-    /// What they take, in bytes.
-    fn takes(&self, most: Most) -> u64 {
-        self.packed.iter().map(|packed| packed + most.content as u64).sum()
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod chunks;
+mod containers;
 mod data;
 mod device;
 mod http;
