@@ -12,3 +12,4 @@ mod pack;
 mod server;
 mod support;
 mod system;
+mod tftp;
