@@ -131,7 +131,10 @@ pub fn shown(uri: &str) -> String {
     if url.query().is_some() {
         url.set_query(Some("***"));
     }
-    url.set_fragment(None);
+    // In a registry it names a file; elsewhere it says nothing.
+    if !url.scheme().starts_with("oci") {
+        url.set_fragment(None);
+    }
     url.into()
 }
 
@@ -191,6 +194,7 @@ mod tests {
         assert_eq!(shown("http://me:secret@host/a?sig=secret#x"), "http://***@host/a?***");
         assert_eq!(shown("https://host/a.gz"), "https://host/a.gz");
         assert_eq!(shown("/srv/a.gz"), "/srv/a.gz");
+        assert_eq!(shown("oci://me:secret@host/a:1#b"), "oci://***@host/a:1#b");
         assert_eq!(shown("http://me:secret@ho st/a@b?sig=secret"), "http://***@ho st/a@b?***");
         assert_eq!(shown("http://me:secret@host:port/a"), "http://***@host:port/a");
     }

@@ -13,7 +13,8 @@ pub type ImageScheme = Vec<Image>;
 pub struct Image {
     /// Where it is fetched from.
     pub uri: String,
-    /// Where else it lies: each is tried in turn when the one before could not be fetched or was not the image.
+    /// Where else it lies: each in turn takes over where the one before gave up, or begins anew where that one's bytes
+    /// were not the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<String>,
     /// The block device that it is written to.

@@ -164,7 +164,7 @@ pub fn check(format: &str, text: &str) -> Result<(), Wrong> {
         "start" => return bytes(text).map(|_| ()),
         "size-test" => return size_test(text).map(|_| ()),
         "address" => {
-            let remedy = "write http://…, https://…, file:///… or an absolute path";
+            let remedy = "write http://…, https://…, tftp://…, oci://…, file:///… or an absolute path";
             return check_uri(text).map_err(|error| wrong(error.to_string(), remedy));
         }
         "partition-type" => (
@@ -294,7 +294,7 @@ mod tests {
         for (format, good, bad) in [
             ("size-test", &["500GB", ">= 500GB", "<1.5TiB"][..], &[">= 500", "about 5GB", ""][..]),
             ("start", &["1MiB"], &["50%", "remaining", "1"]),
-            ("address", &["http://h/i.gz", "/srv/i"], &["i.gz", "tftp://h/i", ""]),
+            ("address", &["http://h/i.gz", "/srv/i"], &["i.gz", "ftp://h/i", ""]),
             ("partition-type", &["efi", "0FC63DAF-8483-4772-8E79-3D69D8477DE4"], &["esp", "0FC63DAF", ""]),
             ("sha256", &[sum], &["abc", ""]),
             ("md5", &[&sum[..32]], &[sum]),

@@ -54,7 +54,7 @@ struct DeployData {
 struct Source {
     /// Its name, by which volumes call it.
     name: String,
-    /// Where it is fetched from: http, https or file.
+    /// Where it is fetched from: http, https, tftp, oci or file.
     image_pull_url: String,
     /// The mount point whose volume it is written to; `/` where it is not given. One image is for `/`: one system is
     /// installed, not several.

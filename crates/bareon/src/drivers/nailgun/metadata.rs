@@ -132,16 +132,27 @@ fn version(value: &Value) -> Option<Value> {
     }
 }
 
-/// Where the metadata lies: in the root image's folder, by its name up to the first dot.
+/// Where the metadata lies: in the root image's folder or its artifact in a registry, by its name up to the first dot.
 fn address(uri: &str) -> String {
+    if let Some((artifact, name)) = in_artifact(uri) {
+        return format!("{artifact}#{}.yaml", name.split('.').next().unwrap_or_default());
+    }
     let path = without_query(uri);
     let name = base_name(uri);
     let stem = name.split('.').next().unwrap_or_default();
     format!("{}{stem}.yaml", &path[..path.len() - name.len()])
 }
 
+/// An artifact in a registry, and the name of a file that is told apart in it.
+fn in_artifact(uri: &str) -> Option<(&str, &str)> {
+    uri.split_once('#').filter(|(artifact, _)| artifact.starts_with("oci:") || artifact.starts_with("oci+"))
+}
+
 /// The last part of a URI's path.
 pub fn base_name(uri: &str) -> &str {
+    if let Some((_, name)) = in_artifact(uri) {
+        return name;
+    }
     let path = without_query(uri);
     let from = path.find("://").map_or(0, |at| at + 3);
     match path[from..].rfind('/') {
@@ -183,6 +194,8 @@ mod tests {
             ("http://h/a/env_1.img.gz", "http://h/a/env_1.yaml"),
             ("http://h:80/a/img.img.gz?x=1.2/y#z", "http://h:80/a/img.yaml"),
             ("file:///var/img.img.gz", "file:///var/img.yaml"),
+            ("tftp://h/var/img.img.gz", "tftp://h/var/img.yaml"),
+            ("oci://h:5000/a/b:1#img.img.gz", "oci://h:5000/a/b:1#img.yaml"),
             ("images/img.img.gz", "images/img.yaml"),
             ("img", "img.yaml"),
             ("http://h/a/", "http://h/a/.yaml"),

@@ -146,7 +146,7 @@ struct RepoSetup {
 /// An image.
 #[derive(JsonSchema)]
 struct ImageData {
-    /// Where it is fetched from: http, https or file.
+    /// Where it is fetched from: http, https, tftp, oci or file.
     uri: String,
     /// The file system within, such as `ext4`.
     format: String,

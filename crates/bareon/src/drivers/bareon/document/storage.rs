@@ -256,10 +256,10 @@ pub struct LogicalVolume {
 pub struct Image {
     /// Where it is written to: a mount point such as `/`, the name of a partition or an array, or `group/volume`.
     pub target: Option<String>,
-    /// Where it is fetched from: `http://…`, `https://…`, `file:///…` or a path.
+    /// Where it is fetched from: `http://…`, `https://…`, `tftp://…`, `oci://…`, `file:///…` or a path.
     #[schemars(extend("format" = "address"))]
     pub url: Option<String>,
-    /// Where else it lies: each is tried in turn when the one before does not have it.
+    /// Where else it lies: each in turn takes over where the one before gave up.
     #[serde(default)]
     #[schemars(extend("items" = {"type": "string", "format": "address"}))]
     pub mirrors: Vec<String>,
