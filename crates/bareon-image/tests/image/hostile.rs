@@ -39,13 +39,14 @@ fn reset(stream: &TcpStream) {
 fn sound(content: &[u8], first: Option<usize>) -> Vec<u8> {
     let total = content.len();
     let from = first.unwrap_or(0);
-    let mut answer = match first {
-        None => "HTTP/1.1 200 OK\r\n".to_owned(),
+    let begin = match first {
+        None => "HTTP/1.1 200 OK".to_owned(),
         Some(_) => {
-            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}\r\n", total - 1)
+            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}", total - 1)
         }
     };
-    answer += &format!("{ETAG}Connection: close\r\nContent-Length: {}\r\n\r\n", total - from);
+    let length = total - from;
+    let answer = format!("{begin}\r\n{ETAG}Connection: close\r\nContent-Length: {length}\r\n\r\n");
     [answer.as_bytes(), &content[from..]].concat()
 }
 

@@ -147,7 +147,7 @@ fn tokens_are_fetched_used_renewed_and_not_given_to_others() {
                 (true, Some(_)) => "Bearer token-2",
             };
             if asked.header("authorization") != Some(wanted) {
-                unauthorized(stream, &challenge)
+                unauthorized(stream, &challenge);
             } else if is_blob(asked) {
                 head(
                     stream,
@@ -215,9 +215,12 @@ fn what_is_not_what_its_digest_says_is_refused() {
     wrong.file[MIB] ^= 1;
     let file = wrong.file.clone();
     let honest = kept.clone();
-    let server = Server::start(move |asked, stream| match is_blob(asked) {
-        true => Content::new(&file).send(asked, stream, ALL),
-        false => honest.answer(asked, stream, ALL),
+    let server = Server::start(move |asked, stream| {
+        if is_blob(asked) {
+            Content::new(&file).send(asked, stream, ALL);
+        } else {
+            honest.answer(asked, stream, ALL);
+        }
     });
     let error = fetched(&uri(&server, ":1"), &data).unwrap_err();
     assert!(matches!(&error, ImageError::Digest { kind, .. } if kind == "container sha256"), "{error:?}");
@@ -235,9 +238,12 @@ fn what_is_not_what_its_digest_says_is_refused() {
     }
     // The length: before anything is written.
     let short = kept.clone();
-    let server = Server::start(move |asked, stream| match is_blob(asked) {
-        true => Content::new(&short.file[1..]).send(asked, stream, ALL),
-        false => short.answer(asked, stream, ALL),
+    let server = Server::start(move |asked, stream| {
+        if is_blob(asked) {
+            Content::new(&short.file[1..]).send(asked, stream, ALL);
+        } else {
+            short.answer(asked, stream, ALL);
+        }
     });
     let error = fetched(&uri(&server, ":1"), &data).unwrap_err();
     assert!(error.to_string().contains("as its manifest says"), "{error}");

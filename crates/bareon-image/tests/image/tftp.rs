@@ -325,7 +325,7 @@ fn what_breaks_off_is_asked_for_again_and_read_up_to_there() {
         let mut request = place.request(&server.uri(), Container::Raw);
         request.expect(Algorithm::Sha256, sha256(&data));
         let written = write(&request).unwrap();
-        assert_eq!((&place.content()[..data.len()] == data, server.transfers()), (true, 3));
+        assert_eq!((place.content()[..data.len()] == data, server.transfers()), (true, 3));
         assert_eq!(written.resumes, 2);
     }
 }
