@@ -85,8 +85,7 @@ pub fn reasons(stdout: &str, stderr: &str) -> Vec<String> {
             reasons.extend(said[1..].iter().rev().take(BEFORE).rev().map(|line| (*line).to_owned()));
         }
     }
-    let errors = stdout.lines().filter(|line| line.starts_with("Err:")).chain(stderr.lines());
-    for line in errors.map(str::trim).filter(|line| !line.is_empty()) {
+    for line in stderr.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let noise = line.starts_with("debconf: ") || line.starts_with("W: Download is performed unsandboxed");
         if !noise && !reasons.iter().any(|said| said == line) {
             reasons.push(line.to_owned());
@@ -134,6 +133,6 @@ mod tests {
             ]
         );
         let gone = reasons("Err:1 http://m x InRelease\n", "E: Failed to fetch http://m/x\n");
-        assert_eq!(gone, ["Err:1 http://m x InRelease", "E: Failed to fetch http://m/x"]);
+        assert_eq!(gone, ["E: Failed to fetch http://m/x"]);
     }
 }

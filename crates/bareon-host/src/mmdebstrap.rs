@@ -23,7 +23,13 @@ pub struct Mmdebstrap {
     pub apt_conf: PathBuf,
     /// Folders of a cache: indexes and packages that are there already.
     pub cache: Option<AptCache>,
+    /// Whether the hooks of [`MERGED_USR`] are run; older versions have none.
+    pub merged_usr: bool,
 }
+
+/// The hooks that make `/bin`, `/lib` and `/sbin` links as debootstrap does, where a suite has them so. Without them the
+/// package `usrmerge` does it afterwards, and stays, with all of Perl.
+pub const MERGED_USR: &str = "/usr/share/mmdebstrap/hooks/maybe-merged-usr";
 
 /// What apt fetched before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +58,12 @@ impl Mmdebstrap {
                 .arg(setup_hook(lists, "var/lib/apt/lists"))
                 .arg(setup_hook(archives, "var/cache/apt/archives"));
         }
+        if self.merged_usr {
+            // It calls apt, whose user may not be allowed to write to the /tmp of this machine.
+            cmd = cmd
+                .arg(format!("--setup-hook=TMPDIR=\"$1\"/tmp {MERGED_USR}/setup00.sh \"$1\""))
+                .arg(format!("--essential-hook={MERGED_USR}/essential00.sh \"$1\""));
+        }
         cmd.arg(&self.suite).arg(&self.tree).args(&self.sources)
     }
 }
@@ -74,16 +86,21 @@ mod tests {
             sources: vec!["deb http://m/debian bookworm main".into()],
             apt_conf: "/w/apt.conf".into(),
             cache: None,
+            merged_usr: false,
         };
         let plain = "mmdebstrap --mode=root --variant=apt --format=directory \
              --skip=cleanup/apt,cleanup/reproducible,essential/unlink,check/empty,check/signed-by --aptopt=/w/apt.conf";
         let end = "bookworm /t 'deb http://m/debian bookworm main'";
         assert_eq!(build.run().to_string(), format!("{plain} {end}"));
         build.cache = Some(AptCache { lists: "/c/l".into(), archives: "/c/a".into() });
+        build.merged_usr = true;
         let cached = build.run().to_string();
         assert!(cached.starts_with(&format!("{plain} --skip=download/empty ")), "{cached}");
         assert!(
             cached.contains(r#"mkdir -p "$1"/var/lib/apt/lists && cp -a /c/l/. "$1"/var/lib/apt/lists/"#)
         );
+        // What is copied in by hooks has to be there for the next ones.
+        let setup = cached.find("/maybe-merged-usr/setup00.sh \"$1\"");
+        assert!(setup > cached.find("cp -a /c/a/.") && cached.ends_with(end), "{cached}");
     }
 }

@@ -146,7 +146,7 @@ fn nix_is_root() -> bool {
 }
 
 /// The program: `BAREON_BUILD_IMAGE`, or the one beside `BAREON_PROVISION`, or the one that was built with this test.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     if let Some(path) = env::var_os("BAREON_BUILD_IMAGE") {
         return path.into();
     }

@@ -55,6 +55,9 @@ fn what_cannot_be_built_is_told_and_leaves_nothing() {
     let text = failed(&bench.build(&script, &[]));
     assert!(text.contains("failed in the tree") && text.contains("I give up"), "{text}");
     assert_eq!(bench.made(), Vec::<String>::new());
+
+    fs::write(bench.path("post"), "#!/bin/sh\necho well done\n").unwrap();
+    succeeded(&bench.build(&script, &[]));
 }
 
 /// Waits until the log has a text.

@@ -11,5 +11,8 @@
 
 mod bench;
 mod faults;
+mod full;
 mod repository;
+mod rootless;
 mod same;
+mod vanished;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, failed, said, sh, succeeded};
 
-/// A repository with the package `hello-bareon` and, newer than Debian's, an empty `netbase`.
-fn repository(bench: &Bench, netbase: &str) -> PathBuf {
+/// A repository with the package `hello-bareon`, of 1 MiB, and an empty `netbase`.
+pub fn repository(bench: &Bench, netbase: &str) -> PathBuf {
     let dir = bench.path("repository");
     fs::create_dir_all(&dir).unwrap();
     for (name, version) in [("hello-bareon", "1.0"), ("netbase", netbase)] {
@@ -20,6 +20,10 @@ fn repository(bench: &Bench, netbase: &str) -> PathBuf {
             "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n"
         );
         fs::write(package.join("DEBIAN/control"), control).unwrap();
+        if name == "hello-bareon" {
+            fs::create_dir_all(package.join("usr/share")).unwrap();
+            sh(&format!("head -c 1M /dev/urandom >{}/usr/share/hello-bareon", package.display()));
+        }
         sh(&format!("dpkg-deb --root-owner-group -b {} {} >/dev/null", package.display(), dir.display()));
     }
     sh(&format!(

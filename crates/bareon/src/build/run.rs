@@ -45,9 +45,6 @@ use crate::{
     },
 };
 
-/// With less room than this in the working folder, whatever failed did so for want of room, in bytes.
-const FULL: u64 = 32 << 20;
-
 /// A build that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -151,20 +148,8 @@ pub fn run(
         context.report.step_ended(reported, result.as_ref().err().map(|error| chain(error)));
         drop(bar);
         if let Err(source) = result {
-            let full = work.room().is_some_and(|room| room < FULL);
-            let hint = if full {
-                "; its working folder is full: let image_build_dir name another disk, or build_in=disk"
-            } else {
-                ""
-            };
-            let what = step.what.clone();
-            return Err(BuildError::Step {
-                what,
-                number,
-                total,
-                hint: hint.into(),
-                source: Box::new(source),
-            });
+            let (what, hint) = (step.what.clone(), work.what_is_full().unwrap_or_default());
+            return Err(BuildError::Step { what, number, total, hint, source: Box::new(source) });
         }
     }
     Ok(work.close()?)

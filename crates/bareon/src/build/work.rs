@@ -26,6 +26,9 @@ const PREFIX: &str = "bareon-";
 /// With so many bytes of free memory a tree of a server, its packages and its image find room there.
 const ENOUGH: u64 = 10 << 30;
 
+/// With less room than this in a folder, whatever failed did so for want of room, in bytes.
+const FULL: u64 = 32 << 20;
+
 /// A folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
@@ -145,10 +148,11 @@ impl<'h> Work<'h> {
         }
     }
 
-    /// How much room is left in the working folder, in bytes.
-    pub fn room(&self) -> Option<u64> {
-        let found = nix::sys::statvfs::statvfs(&self.places.work).ok()?;
-        Some(found.blocks_available().saturating_mul(found.fragment_size()))
+    /// What else to say of a step that failed where there was no room to work in.
+    pub fn what_is_full(&self) -> Option<String> {
+        let more = if self.in_memory { ", and build_in=disk" } else { " with more room" };
+        full(&self.places.work)
+            .then(|| format!("; its working folder is full: let image_build_dir name a disk{more}"))
     }
 
     /// Removes the folders.
@@ -233,6 +237,12 @@ fn remove_below(dir: &Path) -> io::Result<()> {
         if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
     }
     Ok(())
+}
+
+fn full(dir: &Path) -> bool {
+    let room =
+        |found: nix::sys::statvfs::Statvfs| found.blocks_available().saturating_mul(found.fragment_size());
+    nix::sys::statvfs::statvfs(dir).map(room).is_ok_and(|room| room < FULL)
 }
 
 /// How much memory can be had without swapping, in bytes.

@@ -12,7 +12,7 @@ use std::{
 use bareon_host::{
     Cmd, CommandError, Runner,
     debootstrap::{self, Debootstrap},
-    mmdebstrap::{AptCache, Mmdebstrap},
+    mmdebstrap::{self, AptCache, Mmdebstrap},
 };
 use nix::unistd::geteuid;
 
@@ -180,7 +180,7 @@ impl Bootstrap {
                 // debootstrap says no more than where it wrote down what the packages' scripts said.
                 let log =
                     fs::read_to_string(self.tree.join("debootstrap/debootstrap.log")).unwrap_or_default();
-                why.extend(last(&log));
+                why.extend(telling(&log));
                 Err(BootstrapError::Tool {
                     suite: repo.suite.clone(),
                     uri: repo.uri.clone(),
@@ -223,6 +223,7 @@ impl Bootstrap {
             sources: vec![line],
             apt_conf: self.apt_conf(),
             cache,
+            merged_usr: Path::new(mmdebstrap::MERGED_USR).is_dir(),
         }
     }
 
@@ -261,12 +262,19 @@ fn write(path: &Path, text: &str) -> Result<(), BootstrapError> {
 }
 
 /// How lines begin that say why a bootstrapper failed.
-const TELLING: [&str; 3] = ["E:", "Err:", "W: GPG error"];
+const TELLING: [&str; 2] = ["E:", "W: GPG error"];
 
 /// The lines that say why a bootstrapper failed, else the last of all.
 fn said(stdout: &str, stderr: &str) -> Vec<String> {
     let all: Vec<_> = stdout.lines().chain(stderr.lines()).map(str::trim).collect();
     let errors = all.iter().filter(|line| TELLING.iter().any(|start| line.starts_with(start)));
     let errors: Vec<_> = errors.map(|line| (*line).to_owned()).collect();
-    if errors.is_empty() { last(&all.join("\n")) } else { errors }
+    if errors.is_empty() { telling(&all.join("\n")) } else { errors }
+}
+
+/// The last lines of debootstrap and its wget that do not say of something that it went well.
+fn telling(text: &str) -> Vec<String> {
+    let chatter = |line: &str| line.starts_with("I: ") || line.contains(" URL:");
+    let rest: Vec<_> = text.lines().filter(|line| !chatter(line)).collect();
+    last(&rest.join("\n"))
 }

@@ -8,9 +8,9 @@
 //! cache_dir/bootstrap/KEY.tgz     what debootstrap fetched for one state of a mirror
 //! ```
 //!
-//! Nothing here is trusted: apt compares the sums of indexes and packages with those of the Release files, which it
-//! fetches and checks each time. So two builds at once can do no harm either: what one of them replaces is the same, or
-//! newer.
+//! Of indexes and packages nothing is trusted: apt compares their sums with those of the Release files, which it fetches
+//! and checks each time. What debootstrap packed up was checked before, by the keys that are part of its name; so nobody
+//! else may write to the folder. Two builds at once can do no harm: what one of them replaces is the same, or newer.
 
 use std::{
     fs::{self, File},
@@ -20,7 +20,10 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::{digest, objects::build::Repo};
+use crate::{
+    digest,
+    objects::build::{Repo, SignedBy},
+};
 
 /// Where apt keeps packages in a tree.
 pub const ARCHIVES: &str = "var/cache/apt/archives";
@@ -52,9 +55,15 @@ impl Cache {
         Self { dir: dir.into(), key: short(&all.collect::<String>()) }
     }
 
-    /// What debootstrap packs up of a mirror in the state that `release` (the sum of its Release file) names.
+    /// What debootstrap packs up of a mirror in the state that `release` (the sum of its Release file) names, once it was
+    /// checked by the keys that the input names, or by none. Nobody checks it again.
     pub fn bootstrap(&self, repo: &Repo, release: &str) -> PathBuf {
-        let state = short(&format!("{} {} {} {release}", repo.uri, repo.suite, repo.section));
+        let key = repo.signed_by.as_ref().map(|key| match key {
+            SignedBy::Armored(text) => digest::sha256(text),
+            SignedBy::File(path) => digest::sha256(fs::read(path).unwrap_or_default()),
+        });
+        let checked = (repo.trusted, key);
+        let state = short(&format!("{} {} {} {release} {checked:?}", repo.uri, repo.suite, repo.section));
         self.dir.join(format!("bootstrap/{}-{state}.tgz", repo.suite.replace('/', "_")))
     }
 
@@ -262,6 +271,14 @@ mod tests {
         assert_eq!(fs::read(archives.join("x_1_amd64.deb")).unwrap(), b"x");
         cache.lend_packages(["gone.deb", "../lock"].into_iter(), &archives).unwrap();
         assert_eq!(fs::read_dir(&archives).unwrap().count(), 1);
+        let packed = [
+            repo(),
+            Repo { trusted: true, ..repo() },
+            Repo { signed_by: Some(SignedBy::Armored("k".into())), ..repo() },
+        ];
+        let packed: std::collections::BTreeSet<_> =
+            packed.iter().map(|repo| cache.bootstrap(repo, "r")).collect();
+        assert_eq!(packed.len(), 3, "{packed:?}");
         let other = Cache::new(&tmp.path().join("cache"), &[Repo { suite: "t".into(), ..repo() }]);
         let empty = tempfile::tempdir().unwrap();
         other.lend(empty.path(), empty.path()).unwrap();
