@@ -14,6 +14,13 @@ use crate::{
     digest,
     pool::{Buffer, Pool},
     shared::Shared,
+    source::{
+        oci::{
+            auth::Challenge,
+            manifest::{self, Leads},
+        },
+        tftp::packet::{BLOCK, Counter, Packet, Place, Terms, WINDOW},
+    },
     unpack::{Halt, Unpack},
 };
 
@@ -51,6 +58,58 @@ pub fn pieces(bytes: &[u8]) {
     if let Ok(found) = in_pieces(container, bytes, LIMITS) {
         let whole = in_one(container, bytes);
         assert!(whole.is_ok_and(|whole| whole == found), "{container} has other data in pieces");
+    }
+}
+
+/// Any datagrams, each with its length before it, as those of a TFTP server: what is taken is in order, and no more
+/// than what was agreed upon.
+///
+/// # Panics
+/// When that does not hold.
+pub fn tftp(bytes: &[u8]) {
+    let (mut terms, mut rest) = (Terms::PLAIN, bytes);
+    let (mut counter, mut taken) = (Counter::new(1), 0_u64);
+    while let Some((length, after)) = rest.split_first() {
+        let (datagram, next) = after.split_at(after.len().min(usize::from(*length)));
+        rest = next;
+        match Packet::parse(datagram) {
+            Some(Packet::Agreed(options)) if taken == 0 => {
+                let Ok(agreed) = Terms::of(&options) else { return };
+                assert!((8..=BLOCK).contains(&agreed.block) && (1..=WINDOW).contains(&agreed.window));
+                (terms, counter) = (agreed, Counter::new(agreed.window));
+            }
+            Some(Packet::Data { block, bytes }) if bytes.len() <= usize::from(terms.block) => {
+                if counter.take(block) == Place::Next {
+                    taken += 1;
+                    assert!(u64::from(block) == taken & 0xffff, "block {block} is taken for the {taken}th");
+                }
+                assert!(u64::from(counter.last()) == taken & 0xffff);
+            }
+            Some(Packet::Error { said, .. }) => {
+                assert!(!said.contains(char::is_control), "`{said:?}` goes to a console");
+                return;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Any bytes as what a registry answers: a manifest, an index, a header that asks for a token.
+///
+/// # Panics
+/// When it leads to something without a sum, or to another file than the one that was asked for.
+pub fn registry(bytes: &[u8]) {
+    for name in [None, Some("root.img")] {
+        match manifest::leads(bytes, name, "amd64") {
+            Ok(Leads::File(found) | Leads::Manifest(found)) => {
+                assert!(found.sha256.len() == 64, "{found:?}");
+                assert!(found.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+            }
+            Err(why) => assert!(!why.contains(char::is_control), "{why:?} goes to a console"),
+        }
+    }
+    if let Ok(text) = str::from_utf8(bytes) {
+        let _ = Challenge::parse(text);
     }
 }
 
@@ -156,5 +215,14 @@ mod tests {
     #[test]
     fn pieces_survive_the_corpus_and_changes_of_it() {
         run("pieces", pieces);
+    }
+    #[test]
+    fn tftp_survives_the_corpus_and_changes_of_it() {
+        run("tftp", tftp);
+    }
+
+    #[test]
+    fn registry_survives_the_corpus_and_changes_of_it() {
+        run("registry", registry);
     }
 }

@@ -93,14 +93,14 @@ pub fn write_to(
     targets: &mut [&mut dyn Target],
     progress: &dyn Progress,
 ) -> Result<Written, ImageError> {
-    let (sums, container_sums) = request.check()?;
+    let (sums, mut container_sums) = request.check()?;
     if let Some(size) = request.size {
         targets.iter().try_for_each(|it| it.check_room(size, true))?;
     }
     let mut uris = request.uris.clone();
     loop {
         let mut first = None;
-        let expected = (&sums, container_sums.clone());
+        let expected = (&sums, &mut container_sums);
         let error = match attempt(&uris, request, expected, options, targets, progress, &mut first) {
             Err(error) if error.is_of_copy() && uris.len() > 1 => error,
             done => return done,
@@ -120,11 +120,12 @@ pub fn write_to(
     }
 }
 
-/// Writes the image once, from whichever of `uris` is there; says in `opened` which one that was at first.
+/// Writes the image once, from whichever of `uris` is there; says in `opened` which one that was at first. To the sums
+/// that are expected of the file is added what an address leads to: all others are held to that, too.
 fn attempt(
     uris: &[String],
     request: &Request,
-    (sums, mut container_sums): (&Sums, Sums),
+    (sums, container_sums): (&Sums, &mut Sums),
     options: &Options,
     targets: &mut [&mut dyn Target],
     progress: &dyn Progress,
@@ -139,7 +140,7 @@ fn attempt(
     let Opened { length, vouched, first } = feed.opened(progress)?;
     *opened = Some(first);
     let uri = source::shown(&uris[first]);
-    container_sums = with_vouched(&uri, container_sums, vouched)?;
+    add_vouched(&uri, container_sums, vouched)?;
     let mut packed = feed.reader();
     let container = container::identify(&uri, request.container, packed.first(progress)?)?;
     let raw_length = length.filter(|_| container == Container::Raw);
@@ -147,7 +148,7 @@ fn attempt(
         check_size(&uri, request.size, found)?;
         targets.iter().try_for_each(|it| it.check_room(found, true))?;
     }
-    let transfer = Transfer { uri: &uri, container, request, sums, container_sums: &container_sums, options };
+    let transfer = Transfer { uri: &uri, container, request, sums, container_sums, options };
     if transfer.hides_truncation(length) {
         tracing::warn!(
             "`{uri}`: the server does not tell its length, and neither size nor digest of this raw image is known: \
@@ -176,7 +177,7 @@ fn attempt(
         raw_bytes: found.raw_bytes,
         container_bytes: found.fetched.bytes,
         reused_bytes: 0,
-        container_sums: container_found.only(&container_sums),
+        container_sums: container_found.only(container_sums),
         sums: found.sums,
         elapsed: begun.elapsed(),
         resumes: found.fetched.resumes,
@@ -184,8 +185,8 @@ fn attempt(
     })
 }
 
-/// The sums of the file, and that which its address leads to.
-fn with_vouched(uri: &str, sums: Sums, vouched: Option<String>) -> Result<Sums, ImageError> {
+/// Adds the sum that an address leads to.
+fn add_vouched(uri: &str, sums: &mut Sums, vouched: Option<String>) -> Result<(), ImageError> {
     match (sums.get(Algorithm::Sha256), vouched) {
         (Some(expected), Some(found)) if expected != found => Err(ImageError::Digest {
             uri: uri.to_owned(),
@@ -193,7 +194,10 @@ fn with_vouched(uri: &str, sums: Sums, vouched: Option<String>) -> Result<Sums, 
             expected: expected.to_owned(),
             found,
         }),
-        (_, vouched) => Ok(sums.with(Algorithm::Sha256, vouched)),
+        (_, vouched) => {
+            *sums = std::mem::take(sums).with(Algorithm::Sha256, vouched);
+            Ok(())
+        }
     }
 }
 

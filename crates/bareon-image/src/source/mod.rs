@@ -4,11 +4,11 @@ pub mod client;
 mod file;
 mod http;
 mod mirrors;
-mod oci;
+pub mod oci;
 mod part;
 pub mod ranged;
 pub mod retry;
-mod tftp;
+pub mod tftp;
 
 use std::{path::PathBuf, sync::Arc};
 

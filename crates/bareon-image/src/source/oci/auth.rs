@@ -112,7 +112,7 @@ impl Credentials for Visitor {
 
 /// What a server asks for (RFC 9110, 11.6.1), as far as registries do: one scheme in a header.
 #[derive(Debug, PartialEq, Eq)]
-struct Challenge {
+pub struct Challenge {
     /// In lower case.
     scheme: String,
     parameters: Vec<(String, String)>,
@@ -123,7 +123,8 @@ impl Challenge {
         self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// What a header says; nothing for what is none of them.
+    pub fn parse(text: &str) -> Option<Self> {
         let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
         let mut parameters = Vec::new();
         loop {

@@ -14,8 +14,8 @@
 //! It is HTTPS, but for registries of this machine, and `oci+http://`. A name and a password in the address are given
 //! to the registry, or to whom it sends us to for a token.
 
-mod auth;
-mod manifest;
+pub mod auth;
+pub mod manifest;
 
 use std::{net::IpAddr, sync::Arc};
 
