@@ -21,7 +21,7 @@ pub struct Image {
     pub target_device: String,
     /// The file system within.
     pub format: String,
-    /// How it is packed: `raw` or `gzip`.
+    /// How it is packed: `raw`, `gzip`, `zstd`, `xz`, `bzip2`, `lz4`, or `auto`: as its first bytes tell.
     pub container: String,
     /// The size of the raw data in bytes.
     #[serde(default)]
