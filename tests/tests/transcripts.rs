@@ -9,6 +9,7 @@ use bareon::{
     drivers::{self, Facts, Mistakes},
     hardware::Machine,
     input,
+    objects::Bytes,
     plan::{self, Options, Plan, Stage},
     steps::bootloader::{BootOrder, Firmware},
 };
@@ -45,6 +46,8 @@ fn plan(case: &Value) -> Result<Plan, Mistakes> {
         skip_md_containers: true,
         // As where they are planned for another machine.
         allow_unverified: case["image_metadata"].is_null(),
+        download_dir: None,
+        memory_limit: Bytes(256 << 20),
     };
     let host = Script::default();
     let name = case["driver"].as_str().expect("driver");

@@ -18,6 +18,16 @@ pub fn archive(from: &Path, to: &Path) -> Cmd {
         .arg(to)
 }
 
+/// Copies what is in `from` into the folder `to`, which is there, onto a file system that knows times and nothing else.
+pub fn plain(from: &Path, to: &Path) -> Cmd {
+    Tool::Cp
+        .cmd()
+        .time_limit(TIME_LIMIT)
+        .args(["--recursive", "--preserve=timestamps", "--no-target-directory"])
+        .arg(from)
+        .arg(to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +37,10 @@ mod tests {
         assert_eq!(
             archive(Path::new("/a"), Path::new("/b")).to_string(),
             "cp --archive --sparse=always --no-target-directory /a /b"
+        );
+        assert_eq!(
+            plain(Path::new("/a"), Path::new("/b")).to_string(),
+            "cp --recursive --preserve=timestamps --no-target-directory /a /b"
         );
     }
 }

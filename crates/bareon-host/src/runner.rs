@@ -7,7 +7,10 @@
 
 use std::{
     io,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::{
+        fd::OwnedFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     path::Path,
     process::{Child, ExitStatus, Stdio},
     sync::{
@@ -134,6 +137,15 @@ pub trait Runner {
     /// When it cannot start, ends with a status that it does not accept, or is ended by us.
     fn run(&self, cmd: &Cmd) -> Result<Output, CommandError>;
 
+    /// Runs `cmd` to its end; what it reads on its standard input comes from `input`. A fake need not look at that.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_fed(&self, cmd: &Cmd, input: OwnedFd) -> Result<Output, CommandError> {
+        drop(input);
+        self.run(cmd)
+    }
+
     /// Whether the program is installed.
     fn has(&self, tool: Tool) -> bool;
 }
@@ -192,16 +204,26 @@ fn to_stop() -> bool {
     cancelled() && !shielded()
 }
 
-impl Runner for System {
-    fn run(&self, cmd: &Cmd) -> Result<Output, CommandError> {
+impl System {
+    fn told(&self, cmd: &Cmd, input: Option<OwnedFd>) -> Result<Output, CommandError> {
         let begun = Instant::now();
-        let result = execute(cmd);
+        let result = execute(cmd, input);
         let took = begun.elapsed();
         log(cmd, took, &result);
         if let Some(observer) = &self.observer {
             observer(cmd, took, result.as_ref());
         }
         result
+    }
+}
+
+impl Runner for System {
+    fn run(&self, cmd: &Cmd) -> Result<Output, CommandError> {
+        self.told(cmd, None)
+    }
+
+    fn run_fed(&self, cmd: &Cmd, input: OwnedFd) -> Result<Output, CommandError> {
+        self.told(cmd, Some(input))
     }
 
     fn has(&self, tool: Tool) -> bool {
@@ -241,7 +263,7 @@ fn find(program: &str) -> Option<std::path::PathBuf> {
     PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file())
 }
 
-fn execute(cmd: &Cmd) -> Result<Output, CommandError> {
+fn execute(cmd: &Cmd, input: Option<OwnedFd>) -> Result<Output, CommandError> {
     let line = || cmd.to_string();
     if to_stop() {
         return Err(CommandError::Cancelled { cmd: line(), stdout: String::new(), stderr: String::new() });
@@ -256,7 +278,7 @@ fn execute(cmd: &Cmd) -> Result<Output, CommandError> {
         });
     };
     let start = |source| CommandError::Start { cmd: line(), source };
-    let mut child = spawn(&program, cmd).map_err(start)?;
+    let mut child = spawn(&program, cmd, input).map_err(start)?;
     let attended = process::attend(&mut child, cmd.input().unwrap_or_default(), cmd.limit(), to_stop);
     let Attended { end, stdout, stderr } = attended.map_err(start)?;
     match end {
@@ -270,7 +292,8 @@ fn execute(cmd: &Cmd) -> Result<Output, CommandError> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one door")]
-fn spawn(program: &Path, cmd: &Cmd) -> io::Result<Child> {
+fn spawn(program: &Path, cmd: &Cmd, input: Option<OwnedFd>) -> io::Result<Child> {
+    let nothing = || if cmd.input().is_some() { Stdio::piped() } else { Stdio::null() };
     let mut command = std::process::Command::new(program);
     command
         .args(cmd.arguments())
@@ -278,7 +301,7 @@ fn spawn(program: &Path, cmd: &Cmd) -> io::Result<Child> {
         .env("PATH", PATH)
         .env("LC_ALL", "C")
         .envs(cmd.environment().iter().map(|(name, value)| (name, value)))
-        .stdin(if cmd.input().is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(input.map_or_else(nothing, Stdio::from))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -357,6 +380,17 @@ mod tests {
         let cmd = Tool::Driver.cmd().args(["sh", "-c", "printf '%s-%s' a out; exit 3"]);
         let message = System::default().run(&cmd).unwrap_err().to_string();
         assert!(message.ends_with("exit status: 3: a-out"), "{message}");
+    }
+
+    #[test]
+    fn a_command_is_fed_from_a_pipe() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let fed = std::thread::spawn(move || {
+            System::default().run_fed(&Tool::Driver.cmd().arg("cat"), reader.into())
+        });
+        io::Write::write_all(&mut writer, b"through a pipe").unwrap();
+        drop(writer);
+        assert_eq!(fed.join().unwrap().unwrap().stdout, "through a pipe");
     }
 
     #[test]

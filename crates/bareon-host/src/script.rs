@@ -1,6 +1,6 @@
 //! A fake machine for unit tests: it expects commands in order and answers what it was told.
 
-use std::{cell::RefCell, collections::VecDeque};
+use std::{cell::RefCell, collections::VecDeque, fs::File, io, os::fd::OwnedFd};
 
 use crate::{Cmd, CommandError, Output, Runner, runner};
 
@@ -59,6 +59,14 @@ impl Runner for Script {
                 private: cmd.is_private(),
             })
         }
+    }
+
+    /// Reads all of `input`, whatever the answer is.
+    fn run_fed(&self, cmd: &Cmd, input: OwnedFd) -> Result<Output, CommandError> {
+        let line = cmd.to_string();
+        let read = io::copy(&mut File::from(input), &mut io::sink());
+        assert!(read.is_ok(), "{line}: {read:?}");
+        self.run(cmd)
     }
 
     fn has(&self, _tool: crate::Tool) -> bool {

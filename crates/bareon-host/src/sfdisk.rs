@@ -97,6 +97,45 @@ pub fn append(table: &Table) -> Cmd {
         .stdin(lines(table, &[]))
 }
 
+/// Lets the partition `number` of `disk` reach up to what follows it. The kernel still has the old table afterwards.
+pub fn grow(disk: &str, number: u32) -> Cmd {
+    Tool::Sfdisk
+        .cmd()
+        .args(CAREFULLY)
+        .args(["--wipe", "never", "--wipe-partitions", "never", "-N"])
+        .arg(number.to_string())
+        .arg(disk)
+        .stdin(", +\n")
+}
+
+/// A partition as [`dump`] tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dumped {
+    /// Its number.
+    pub number: u32,
+    /// Where it begins, in logical sectors.
+    pub start: u64,
+    /// Its type.
+    pub kind: String,
+}
+
+/// Reads what [`dump`] printed of `disk`.
+pub fn parse_dump(disk: &str, text: &str) -> Vec<Dumped> {
+    let read = |line: &str| {
+        let (node, fields) = line.split_once(" : ")?;
+        let digits = node.trim().strip_prefix(disk)?.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let field = |name: &str| {
+            fields.split(',').find_map(|field| Some(field.trim().strip_prefix(name)?.trim().to_owned()))
+        };
+        Some(Dumped {
+            number: digits.parse().ok()?,
+            start: field("start=")?.parse().ok()?,
+            kind: field("type=")?,
+        })
+    };
+    text.lines().filter_map(read).collect()
+}
+
 /// Prints the table of `disk` in the format that [`write`] takes.
 pub fn dump(disk: &str) -> Cmd {
     Tool::Sfdisk.cmd().args(["--dump", disk])
@@ -196,6 +235,26 @@ mod tests {
         assert!(
             line.ends_with("label: dos\nunit: sectors\n\n1: start=2048, size=4096, type=83, bootable\nEND"),
             "{line}"
+        );
+    }
+
+    #[test]
+    fn the_last_partition_grows_by_its_number() {
+        assert_eq!(
+            grow("/dev/sda", 2).to_string(),
+            "sfdisk --quiet --no-reread --no-tell-kernel --wipe never --wipe-partitions never -N 2 /dev/sda <<'END'\n\
+             , +\nEND"
+        );
+        // util-linux 2.38.
+        let recorded = "label: gpt\nlabel-id: 2B\ndevice: /dev/nvme0n1\nunit: sectors\nlast-lba: 204766\n\n\
+                        /dev/nvme0n1p15 : start=        2048, size=       20480, type=0FC6, uuid=A1, name=\"a, b : c\"\n\
+                        /dev/nvme0n1p1 : start=       22528, size=      182239, type=83, bootable\n";
+        assert_eq!(
+            parse_dump("/dev/nvme0n1", recorded),
+            [
+                Dumped { number: 15, start: 2048, kind: "0FC6".into() },
+                Dumped { number: 1, start: 22528, kind: "83".into() },
+            ]
         );
     }
 

@@ -52,6 +52,18 @@ pub fn lay_over(root: &Path, archive: &str) -> Cmd {
     ])
 }
 
+/// Unpacks the archive on standard input into the folder `dir` with all that it tells of each file: owners by number,
+/// permissions, attributes (capabilities among them), access lists, devices, holes. A name that leads out of the folder
+/// is an error.
+pub fn extract(dir: &Path) -> Cmd {
+    Tool::Tar
+        .cmd()
+        .time_limit(TIME_LIMIT)
+        .args(["--extract", "--same-permissions", "--same-owner", "--numeric-owner", "--acls"])
+        .args(["--xattrs", "--xattrs-include=*", "--file", "-", "--directory"])
+        .arg(dir)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +75,15 @@ mod tests {
             "tar --create --format=posix --sort=name --numeric-owner --xattrs --acls \
              --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime --mtime=@7 --clamp-mtime \
              --file /w/tree.tar --directory /w/tree ."
+        );
+    }
+
+    #[test]
+    fn what_is_unpacked_keeps_all_that_is_told_of_it() {
+        assert_eq!(
+            extract(Path::new("/w/root")).to_string(),
+            "tar --extract --same-permissions --same-owner --numeric-owner --acls --xattrs '--xattrs-include=*' \
+             --file - --directory /w/root"
         );
     }
 

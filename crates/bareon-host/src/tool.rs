@@ -62,11 +62,15 @@ pub enum Tool {
     Mount,
     /// `partx(8)`: tells the kernel of partitions.
     Partx,
+    /// `qemu-img(1)`: unpacks qcow2.
+    QemuImg,
     /// `resize2fs(8)`: grows ext2, ext3 and ext4.
     Resize2fs,
     /// `sfdisk(8)`: writes partition tables.
     Sfdisk,
-    /// GNU `tar(1)`: archives a tree.
+    /// `sgdisk(8)`: mends the GPT of an image on a larger disk.
+    Sgdisk,
+    /// GNU `tar(1)`: archives a tree, and unpacks one.
     Tar,
     /// `udevadm(8)`: udev's database and queue.
     Udevadm,
@@ -125,8 +129,10 @@ impl Tool {
             Self::Mmdebstrap => ("mmdebstrap", "mmdebstrap", "mmdebstrap"),
             Self::Mount => ("mount", "mount", "util-linux"),
             Self::Partx => ("partx", "util-linux", "util-linux"),
+            Self::QemuImg => ("qemu-img", "qemu-utils", "qemu-img"),
             Self::Resize2fs => ("resize2fs", "e2fsprogs", "e2fsprogs"),
             Self::Sfdisk => ("sfdisk", "fdisk", "util-linux"),
+            Self::Sgdisk => ("sgdisk", "gdisk", "gdisk"),
             Self::Tar => ("tar", "tar", "tar"),
             Self::Udevadm => ("udevadm", "udev", "systemd-udev"),
             Self::Umount => ("umount", "mount", "util-linux"),

@@ -397,6 +397,12 @@ pub enum ImageError {
         /// In hex.
         found: String,
     },
+    /// The image is of something else than its target takes.
+    #[error("the image is none for this target: {why}")]
+    Unfit {
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// The caller said stop.
     #[error("the image was not written to its end, because the run was told to stop")]
     Cancelled,
@@ -447,6 +453,7 @@ impl ImageError {
             | Self::NoRoom { .. }
             | Self::Write { .. }
             | Self::Flush { .. }
+            | Self::Unfit { .. }
             | Self::ReadBack { .. }
             | Self::Differs { .. }
             | Self::Cancelled

@@ -142,7 +142,13 @@ fn attempt(
     let uri = source::shown(&uris[first]);
     add_vouched(&uri, container_sums, vouched)?;
     let mut packed = feed.reader();
-    let container = container::identify(&uri, request.container, packed.first(progress)?)?;
+    let beginning = packed.first(progress)?;
+    let as_it_is = matches!(request.container, None | Some(Container::Raw));
+    let container = if request.qcow2 && as_it_is && container::is_qcow2(beginning) {
+        Container::Raw
+    } else {
+        container::identify(&uri, request.container, beginning)?
+    };
     let raw_length = length.filter(|_| container == Container::Raw);
     if let Some(found) = raw_length {
         check_size(&uri, request.size, found)?;

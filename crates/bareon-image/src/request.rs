@@ -19,6 +19,8 @@ pub struct Request {
     pub container_sums: Sums,
     /// The SHA-256 sum in hex of the chunk [`index`](crate::index) beside the image, where it has one that is vouched for.
     pub index_sha256: Option<String>,
+    /// Whether the data are to be a disk of QEMU (qcow2), which is refused else: somebody forgot to unpack it.
+    pub qcow2: bool,
 }
 
 impl Request {

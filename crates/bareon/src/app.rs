@@ -351,6 +351,8 @@ impl Call<'_> {
             skip_md_containers: settings.skip_md_containers,
             // Metadata that were not fetched may well have the sums.
             allow_unverified: settings.allow_unverified || self.is_without_metadata(),
+            download_dir: settings.download_dir.clone(),
+            memory_limit: settings.memory_limit,
         }
     }
 }

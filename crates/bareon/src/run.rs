@@ -32,6 +32,7 @@ use crate::{
         copyimage::{CopyImageError, WriteImage},
         holdoff::{HoldOff, HoldOffError, Udev},
         keep::KeepError,
+        moved::MoveError,
         partitioning::{self, LayOutError},
         place::Elsewhere,
         teardown::TearDownError,
@@ -89,6 +90,9 @@ pub enum StepError {
     /// Of an image.
     #[error(transparent)]
     CopyImage(#[from] CopyImageError),
+    /// Of files that are moved.
+    #[error(transparent)]
+    Move(#[from] MoveError),
     /// Of what is kept.
     #[error(transparent)]
     Keep(#[from] KeepError),
@@ -261,7 +265,12 @@ fn same(disks: &BTreeMap<String, Identity>) -> Result<(), StepError> {
     disks.iter().try_for_each(|(disk, identity)| Ok(identity.check(disk, &kernel)?))
 }
 
-fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context) -> Result<(), StepError> {
+fn run_step(
+    step: &Step,
+    host: &(dyn Runner + Sync),
+    images: &Options,
+    context: &Context,
+) -> Result<(), StepError> {
     if runner::cancelled() {
         return Err(StepError::Cancelled);
     }
@@ -289,6 +298,7 @@ fn run_step(step: &Step, host: &dyn Runner, images: &Options, context: &Context)
             configdrive::write(host, rendered, path, tmp_path, *max, *format)?;
         }
         Action::WriteImage(image) => write_image(image, host, images, context)?,
+        Action::MoveFiles(files) => files.run(host)?,
         Action::InstallBoot(install) => {
             if let Some(up) = &install.up {
                 up.run(host, &Kernel::default())?;
@@ -332,7 +342,7 @@ pub fn tell(findings: &[Finding]) {
 
 fn write_image(
     image: &WriteImage,
-    host: &dyn Runner,
+    host: &(dyn Runner + Sync),
     options: &Options,
     context: &Context,
 ) -> Result<(), CopyImageError> {
@@ -400,6 +410,9 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
                 },
                 _ => format!("nothing was written to {device}"),
             }
+        }
+        Action::MoveFiles(files) => {
+            format!("what the image has in /{} may not be where it belongs", files.folder.display())
         }
         Action::InstallBoot(_) => "the installed system may not boot".to_owned(),
         Action::Settle | Action::MakeConfigDrive(_) => {

@@ -9,6 +9,7 @@ mod bench;
 mod copyimage;
 mod disk;
 mod document;
+mod formats;
 mod images;
 mod keep;
 mod pack;

@@ -197,6 +197,14 @@ impl Looks {
     }
 }
 
+/// What a disk of QEMU begins with.
+const QCOW2: [u8; 4] = *b"QFI\xfb";
+
+/// Whether it begins like a disk of QEMU.
+pub fn is_qcow2(first: &[u8]) -> bool {
+    first.starts_with(&QCOW2)
+}
+
 /// The packing that data begin like; no file system and no partition table does.
 fn packing(first: &[u8]) -> Option<Looks> {
     const KNOWN: [(&[u8], Looks); 7] = [
@@ -206,7 +214,7 @@ fn packing(first: &[u8]) -> Option<Looks> {
         (&lz4::MAGIC, Looks::Like(Container::Lz4)),
         (b"PK\x03\x04", Looks::Other("zip")),
         (b"7z\xbc\xaf\x27\x1c", Looks::Other("7z")),
-        (b"QFI\xfb", Looks::Other("a qcow2 disk")),
+        (&QCOW2, Looks::Other("a qcow2 disk")),
     ];
     if bzip2::begins(first) {
         return Some(Looks::Like(Container::Bzip2));

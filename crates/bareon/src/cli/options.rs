@@ -199,6 +199,7 @@ options! {
         verify: Verify = "stream", "How it is made sure that an image stands on its disk: by the sums of what was written and flushed, or by reading it back, too.";
         reimage: Reimage = "full", "Whether what stands on a disk is looked at before an image with a chunk index is written over it: then only what differs is fetched and written.";
         memory_limit: Bytes = "256MiB", "How much memory all images that are written at once may take.";
+        download_dir: Option<PathBuf> = "", "Where a qcow2 image is kept until it is unpacked; empty: in memory, as far as `memory_limit` goes.";
         image_keys: List = "", "Public keys of minisign, or files with one, separated by commas: only images are written whose metadata one of them signed.";
     }
     Advanced of Provision {

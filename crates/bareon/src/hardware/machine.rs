@@ -308,6 +308,8 @@ mod tests {
             backup_dir: None,
             skip_md_containers: true,
             allow_unverified: true,
+            download_dir: None,
+            memory_limit: crate::objects::Bytes(256 << 20),
         };
         plan::plan(driver.read(&document, &facts).unwrap(), machine, &options, &host).to_string()
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The images of a deployment, in the order in which they are written.
 pub type ImageScheme = Vec<Image>;
 
-/// An image of a file system.
+/// An image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
@@ -19,8 +19,12 @@ pub struct Image {
     pub mirrors: Vec<String>,
     /// The block device that it is written to.
     pub target_device: String,
-    /// The file system within.
+    /// What it is of: a file system by its name; `disk` for a whole one; `tar` for files that are unpacked into a file
+    /// system made for them; `qcow2` for a disk of QEMU, of either a file system or a whole disk.
     pub format: String,
+    /// Whether the last partition of a whole disk, and its file system, grows to the disk's end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grow: bool,
     /// How it is packed: `raw`, `gzip`, `zstd`, `xz`, `bzip2`, `lz4`, or `auto`: as its first bytes tell.
     pub container: String,
     /// The size of the raw data in bytes.
@@ -60,6 +64,13 @@ pub struct Image {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_sha256: Option<String>,
 }
+
+/// The format of an image of a whole disk.
+pub const DISK: &str = "disk";
+/// The format of an archive of files.
+pub const TAR: &str = "tar";
+/// The format of a disk of QEMU.
+pub const QCOW2: &str = "qcow2";
 
 impl Image {
     /// What its raw data must be.

@@ -27,7 +27,6 @@ pub(super) fn refusals(deployment: &Deployment, options: &Options, firmware: Fir
         let path = format!("/partition_scheme/fss/{i}");
         found.swap(&path, fs);
         found.mount_point(&path, fs, firmware);
-        found.boot_image(&path, fs);
     }
     found.devices();
     found.image_targets();
@@ -81,21 +80,6 @@ impl Found<'_> {
         if whole == ESP && firmware.uefi() && !is_esp {
             let problem = "the EFI system partition is mounted there";
             self.refuse(&path, mount, problem, "mount it elsewhere, or give its partition the flag esp");
-        }
-    }
-
-    /// The kernels of the root image lie in its `/boot`, which another file system there hides.
-    fn boot_image(&mut self, path: &str, fs: &FileSystem) {
-        let imaged =
-            |device: &str| self.deployment.image_scheme.iter().any(|image| image.target_device == device);
-        let root = self.deployment.partition_scheme.root().is_some_and(|root| imaged(&root.device));
-        if fs.mount.as_deref() == Some("/boot") && root && !fs.keep_data && !imaged(&fs.device) {
-            let problem =
-                "/boot is a file system of its own, and no image is written to it: no kernel would be there";
-            let remedy = "add an image for /boot, or leave its volume out, as the image of / has one";
-            let mistake = Mistake::new(self.deployment.origins.of(path), None, problem, remedy);
-            // Whoever fills it by hand runs the other stages one by one.
-            self.refusals.push(Refusal { stage: Stage::CopyImage, mistake });
         }
     }
 

@@ -1,14 +1,21 @@
 //! The images in a plan: those of the input, then the config drive's.
 
-use bareon_host::mkfs::FsType;
-use bareon_image::{Container, Request, shown};
+use bareon_image::{Container, Request, Sums, shown};
 
-use super::{Action, Options, Stage, Step, keep};
+use super::{Action, Options, Stage, Step, keep, layout};
 use crate::{
     drivers::Deployment,
-    hardware::Machine,
-    objects::{Image, partition::Partition},
-    steps::{copyimage::WriteImage, keep::BringUp, place::Ground},
+    hardware::{BlockDevice, Machine},
+    objects::{
+        Bytes, Image,
+        image::{QCOW2, TAR},
+        partition::Partition,
+    },
+    steps::{
+        copyimage::{Content, Room, Spool, WholeDisk, WriteImage},
+        keep::BringUp,
+        place::Ground,
+    },
 };
 
 /// A step for each image.
@@ -16,7 +23,7 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
     let (scheme, kept) = (&deployment.partition_scheme, keep::kept(deployment));
     let place = |partition: &Partition| keep::place(partition, &kept, machine);
     let mount_point = options.tmp_path.join("grow");
-    let write = |request: Request, target: &str, grow, if_there| Step {
+    let write = |request: Request, target: &str, content, spool, if_there| Step {
         stage: Stage::CopyImage,
         what: what(&request, target),
         action: Action::WriteImage(Box::new(WriteImage {
@@ -24,7 +31,8 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
             up: BringUp::of_devices(scheme, &[target], &place),
             request,
             target: target.into(),
-            grow,
+            content,
+            spool,
             mount_point: mount_point.clone(),
             if_there,
         })),
@@ -33,8 +41,9 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
         .image_scheme
         .iter()
         .filter_map(|image| {
-            let grow = image.format.parse::<FsType>().ok();
-            Some(write(request(image)?, &image.target_device, grow, false))
+            let content = content(image, deployment, machine)?;
+            let spool = (image.format == QCOW2).then(|| spool(options));
+            Some(write(request(image)?, &image.target_device, content, spool, false))
         })
         .collect();
     // A format without a config drive may still have a ready-made one written; none that is left over.
@@ -45,7 +54,7 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
             container: Some(Container::Raw),
             ..Request::default()
         };
-        steps.push(write(request, device, None, true));
+        steps.push(write(request, device, Content::FileSystem(None), None, true));
     }
     steps
 }
@@ -56,14 +65,54 @@ fn what(request: &Request, target: &str) -> String {
     format!("write {} to {target}", uris.join(", else from "))
 }
 
+/// What the image is of; nothing for files without a file system to unpack them into (which is refused).
+fn content(image: &Image, deployment: &Deployment, machine: &Machine) -> Option<Content> {
+    /// The sectors of a disk that is not there, which is refused.
+    const USUAL_SECTOR: Bytes = Bytes(512);
+    let target = &image.target_device;
+    if is_whole(image, deployment) {
+        let sector = machine.device(target).map_or(USUAL_SECTOR, BlockDevice::sector_size).0;
+        return Some(Content::Disk(WholeDisk { sector, grow: image.grow }));
+    }
+    if image.format == TAR {
+        let fs = deployment.partition_scheme.fss.iter().find(|fs| &fs.device == target)?;
+        return Some(Content::Tree(layout::make_fs(fs)?));
+    }
+    // What is in a disk of QEMU is what is to lie there.
+    let fs = deployment.partition_scheme.fss.iter().find(|fs| &fs.device == target);
+    let format = if image.format == QCOW2 { &fs?.fs_type } else { &image.format };
+    Some(Content::FileSystem(format.parse().ok()))
+}
+
+/// Whether the image is written to a disk as a whole.
+pub(super) fn is_whole(image: &Image, deployment: &Deployment) -> bool {
+    deployment.partition_scheme.parteds.iter().any(|parted| parted.name == image.target_device)
+}
+
+/// Where a disk of QEMU is kept until it is unpacked.
+fn spool(options: &Options) -> Spool {
+    match &options.download_dir {
+        Some(dir) => Spool { dir: dir.join("bareon-image"), room: Room::Disk },
+        None => Spool { dir: options.tmp_path.join("download"), room: Room::Memory(options.memory_limit.0) },
+    }
+}
+
 /// What is asked of the image stream; nothing where the container is none (which is refused).
 fn request(image: &Image) -> Option<Request> {
-    Some(Request {
+    let request = Request {
         uris: [&image.uri].into_iter().chain(&image.mirrors).cloned().collect(),
         container: Container::announced(&image.container).ok()?,
         size: image.size,
         sums: image.sums(),
         container_sums: image.container_sums(),
         index_sha256: image.index_sha256.clone(),
+        qcow2: false,
+    };
+    // Of a disk of QEMU only the file is known before it is unpacked.
+    let of_file = image.format == QCOW2;
+    Some(if of_file {
+        Request { size: None, sums: Sums::default(), index_sha256: None, qcow2: true, ..request }
+    } else {
+        request
     })
 }

@@ -105,6 +105,7 @@ pub(super) fn disks(
     scheme
         .parteds
         .iter()
+        .filter(|parted| !imaged(&parted.name))
         .filter_map(|parted| {
             let sector = machine.device(&parted.name)?.sector_size().0;
             // Where the input says what the EFI system partition holds, that alone is made there.

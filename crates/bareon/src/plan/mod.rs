@@ -15,7 +15,7 @@
 //! - `keep`: what stays, compared with what is there
 //! - `volumes`: what is built on partitions, in its order, and how it fits
 //! - `backup`: what is saved of the disks before; `teardown`: what goes of what lies on the disks
-//! - `images`, `drive`, `boot`: what is written, the config drive, where the boot loader goes
+//! - `images`, `moved`, `drive`, `boot`: what is written, what is moved of it, the config drive, where the boot loader goes
 //! - `show`: a plan for people; `json`: a plan for programs; `id`: whether two plans are the same
 
 mod backup;
@@ -29,6 +29,7 @@ mod images;
 mod json;
 mod keep;
 mod layout;
+mod moved;
 mod show;
 mod step;
 mod teardown;
@@ -52,7 +53,7 @@ use crate::{
     audit::OnError,
     drivers::{Deployment, Mistake},
     hardware::{Identity, Machine, content::Content},
-    objects::partition::Kept,
+    objects::{Bytes, partition::Kept},
     steps::bootloader::{BootOrder, Firmware},
 };
 
@@ -121,6 +122,10 @@ pub struct Options {
     pub skip_md_containers: bool,
     /// Whether images are written of which no sum is known.
     pub allow_unverified: bool,
+    /// Where an image is kept that must be whole before it is unpacked; nothing: in memory.
+    pub download_dir: Option<PathBuf>,
+    /// How much memory images may take.
+    pub memory_limit: Bytes,
 }
 
 /// Why a run will not be made.
@@ -174,6 +179,7 @@ pub fn plan(deployment: Deployment, machine: &Machine, options: &Options, host: 
     let (drive, drive_refusals) = drive::step(&deployment, machine, options, host);
     steps.extend(drive);
     steps.extend(images::steps(&deployment, machine, options));
+    steps.extend(moved::steps(&deployment, machine, options, firmware));
     steps.extend(boot::install(&deployment, machine, options, firmware).map(|install| Step {
         stage: Stage::Bootloader,
         what: boot::what(&install.boot),

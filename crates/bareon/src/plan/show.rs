@@ -56,6 +56,11 @@ impl Plan {
         for found in self.deployment.matches.iter().filter(|found| found.disk == parted.name) {
             writeln!(f, "    {found}")?;
         }
+        let image = self.image_on(&parted.name);
+        if !image.is_empty() {
+            writeln!(f, "    as a whole from {image}")?;
+            return Ok(());
+        }
         let rows: Vec<_> = parted.partitions.iter().map(|partition| self.row(partition)).collect();
         table(f, &rows)
     }

@@ -15,6 +15,7 @@ use crate::{
         configdrive::{Format, Rendered},
         copyimage::WriteImage,
         keep::{BringUp, ChangeGroup},
+        moved::MoveFiles,
         partitioning::{self, LayOutDisk, MakeFs},
         place::Ground,
         teardown::TearDown,
@@ -58,6 +59,8 @@ pub enum Action {
     MakeConfigDrive(MakeConfigDrive),
     /// Writes an image.
     WriteImage(Box<WriteImage>),
+    /// Moves files of an image onto the file system that is mounted over them.
+    MoveFiles(Box<MoveFiles>),
     /// Installs the boot loader.
     InstallBoot(Box<InstallBoot>),
 }
@@ -129,6 +132,7 @@ impl Step {
             Action::Settle => vec![partitioning::settle()],
             Action::MakeConfigDrive(drive) => drive.commands.clone(),
             Action::WriteImage(image) => image.commands(),
+            Action::MoveFiles(files) => files.commands(),
             Action::InstallBoot(install) => install.commands(),
         }
     }
@@ -194,7 +198,7 @@ impl Step {
             Some(Container::Lz4) => " | lz4 -dc",
         };
         let fetch = if uri.contains("://") { "curl -fL" } else { "cat" };
-        let target = quoted(&image.device());
-        Some(format!("{fetch} {}{unpack} | dd of={target} bs=1M conv=fsync", quoted(&shown(uri))))
+        let take = image.by_hand();
+        Some(format!("{fetch} {}{unpack} | {take}", quoted(&shown(uri))))
     }
 }

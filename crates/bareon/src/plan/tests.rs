@@ -38,6 +38,8 @@ pub(super) fn options() -> Options {
         backup_dir: None,
         skip_md_containers: true,
         allow_unverified: true,
+        download_dir: None,
+        memory_limit: crate::objects::Bytes(256 << 20),
     }
 }
 

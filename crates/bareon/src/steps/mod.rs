@@ -8,6 +8,7 @@ pub mod folder;
 pub mod holdoff;
 pub mod keep;
 pub mod mounted;
+pub mod moved;
 pub mod partitioning;
 pub mod place;
 pub mod teardown;

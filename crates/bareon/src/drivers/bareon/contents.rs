@@ -11,7 +11,10 @@ use super::{
     names::{At, holders},
     tables::Layout,
 };
-use crate::objects::partition::FileSystem;
+use crate::objects::{
+    image::{QCOW2, TAR},
+    partition::FileSystem,
+};
 
 /// The mount point of swap space.
 const SWAP: &str = "swap";
@@ -79,6 +82,7 @@ fn kind(
 ) -> Option<String> {
     let key = format!("{path}/{}", kind_key(holder));
     let of_image = image_of(document, at, holder).and_then(|image| image.format.as_deref());
+    let of_image = of_image.filter(|format| ![TAR, QCOW2].contains(format));
     let Some(kind) = holder.format().or(of_image) else {
         let remedy = "write ext4, xfs, btrfs, ext3, ext2, vfat or swap";
         report.wrong(&key, "it is not said which file system this is", remedy);
@@ -87,6 +91,13 @@ fn kind(
     if let Err(unknown) = kind.parse::<FsType>() {
         if holder.format().is_some() {
             report.wrong(&key, unknown.to_string(), "write one of them");
+        } else if let Some(mount) = holder.mount() {
+            let problem = format!("its image is {kind}, which is not mounted at {mount}");
+            report.wrong(
+                &format!("{path}/{}", mount_key(holder)),
+                problem,
+                "leave `mount` out, or use another image",
+            );
         }
         return None;
     }
@@ -96,6 +107,7 @@ fn kind(
 /// The image that is written over a file system.
 fn image_of<'d>(document: &'d Document, at: At, holder: &dyn Holds) -> Option<&'d Image> {
     let name = match at {
+        At::Disk(_) => None,
         At::Partition(disk, j) => document.disks[disk].partitions[j].name.clone(),
         At::Raid(i) => document.raids[i].name.clone(),
         At::Volume(i, j) => {

@@ -8,7 +8,7 @@ use super::{
     Document, Report,
     document::{self, Holds},
     keep::Kept,
-    names::{At, Names, holders},
+    names::{At, Names, holders, whole_disks},
     tables::Layout,
 };
 use crate::{
@@ -19,7 +19,10 @@ use crate::{
             metadata::Metadata,
         },
     },
-    objects::{Image, ImageScheme},
+    objects::{
+        Image, ImageScheme,
+        image::{DISK, QCOW2, TAR},
+    },
 };
 
 /// The images of a document.
@@ -42,10 +45,16 @@ pub fn read(
 ) -> Images {
     let mut sources = Vec::new();
     let mut targets: BTreeMap<At, String> = BTreeMap::new();
+    let whole = whole_disks(document, names);
     for (i, image) in document.images.iter().enumerate() {
         let path = format!("/images/{i}");
         let container = container(image, &path, report);
-        let Some((at, holder)) = target(document, names, image, &path, report) else { continue };
+        let disk = whole.iter().find(|(_, image)| **image == i).map(|(disk, _)| At::Disk(*disk));
+        let found = match disk {
+            Some(at) => Some((at, None)),
+            None => target(document, names, image, &path, report).map(|(at, holder)| (at, Some(holder))),
+        };
+        let Some((at, holder)) = found else { continue };
         if let Some(other) = targets.insert(at, path.clone()) {
             report.wrong(
                 &format!("{path}/target"),
@@ -57,9 +66,21 @@ pub fn read(
             let problem = format!("{} is preserved, and this image would overwrite it", at.path());
             report.wrong(&format!("{path}/target"), problem, "leave the image or `preserve` out");
         }
-        let format = format(image, holder, &path, report);
+        let format = match holder {
+            Some(holder) => format(image, holder, &path, report),
+            None => whole_format(image, &path, report),
+        };
+        if image.grow.is_some() && holder.is_some() {
+            let problem = "only the last partition of a whole disk is asked about";
+            report.wrong(
+                &format!("{path}/grow"),
+                problem,
+                "leave it out: a file system fills its device anyhow",
+            );
+        }
         if let (Some(url), Some(container), Some(format)) = (&image.url, container, format) {
-            let mount = holder.mount().unwrap_or_default().to_owned();
+            // The metadata are those of the image that the machine boots from.
+            let mount = holder.map_or("/", |holder| holder.mount().unwrap_or_default()).to_owned();
             let uri = url.clone();
             sources.push((at, image, ImageSource { path, mount, uri, format, container }));
         }
@@ -70,6 +91,7 @@ pub fn read(
 /// How the image is packed, as it says; else its first bytes will tell.
 fn container(image: &document::Image, path: &str, report: &mut Report<'_>) -> Option<String> {
     const OTHERS: [&str; 5] = [".zip", ".7z", ".tar", ".tgz", ".qcow2"];
+    let format = image.format.as_deref().unwrap_or_default();
     if let Some(container) = &image.container {
         let known = Container::announced(container).is_ok();
         if !known {
@@ -83,8 +105,19 @@ fn container(image: &document::Image, path: &str, report: &mut Report<'_>) -> Op
     let packed = Container::by_ending(&name).and_then(|_| name.rsplit_once('.'));
     let inside = packed.map_or(&*name, |(inside, _)| inside);
     if let Some(other) = OTHERS.iter().find(|ending| name.ends_with(*ending) || inside.ends_with(*ending)) {
-        let problem = format!("an image that ends in `{other}` is not unpacked");
-        let remedy = format!("pack the file system itself; or say its `container`: {}", known_containers());
+        let meant = match *other {
+            ".tar" | ".tgz" => Some(TAR),
+            ".qcow2" => Some(QCOW2),
+            _ => None,
+        };
+        if meant == Some(format) {
+            return Some(Container::AUTO.to_owned());
+        }
+        let problem = format!("an image that ends in `{other}` is not unpacked unless its `format` says so");
+        let remedy = match meant {
+            Some(meant) => format!("write `format: {meant}`; or say its `container`: {}", known_containers()),
+            None => format!("pack the file system itself; or say its `container`: {}", known_containers()),
+        };
         report.wrong(&format!("{path}/url"), problem, remedy);
         return None;
     }
@@ -114,8 +147,7 @@ fn target<'d>(
         names.thing(target).and_then(find)
     };
     if found.is_none() {
-        let remedy =
-            "write a mount point of the document, the name of a partition or array, or `group/volume`";
+        let remedy = "write a mount point of the document, the name of a partition, an array or a disk, or `group/volume`";
         report.wrong(
             &format!("{path}/target"),
             "nothing is mounted there, and nothing has this name",
@@ -123,6 +155,23 @@ fn target<'d>(
         );
     }
     found
+}
+
+/// What an image for a whole disk is of.
+fn whole_format(image: &document::Image, path: &str, report: &mut Report<'_>) -> Option<String> {
+    let format = image.format.as_deref();
+    if let Some(format @ (DISK | QCOW2)) = format {
+        return Some(format.to_owned());
+    }
+    let problem = format.map_or("it is not said what this is of".to_owned(), |format| {
+        format!("{format} is for a partition, and its target is a disk")
+    });
+    report.wrong(
+        &format!("{path}/format"),
+        problem,
+        "write `disk` or `qcow2`, or name a partition as `target`",
+    );
+    None
 }
 
 /// The file system within.
@@ -133,6 +182,17 @@ fn format(
     report: &mut Report<'_>,
 ) -> Option<String> {
     match (&image.format, holder.format()) {
+        (Some(files), Some(_)) if files == TAR || files == QCOW2 => Some(files.clone()),
+        (Some(files), None) if files == TAR || files == QCOW2 => {
+            let problem = format!("it is not said which file system the {files} is for");
+            report.wrong(&format!("{path}/target"), problem, "write the `format` of the partition or volume");
+            None
+        }
+        (Some(disk), _) if disk == DISK => {
+            let problem = "an image of a whole disk is written to a disk";
+            report.wrong(&format!("{path}/target"), problem, "write the `name` of a disk");
+            None
+        }
         (Some(image), Some(layout)) if image != layout => {
             let problem = format!("its target is to be {layout}");
             report.wrong(
@@ -202,6 +262,7 @@ fn known(image: &document::Image, other: Image) -> Image {
     let or = |sum: &Option<String>, other: Option<String>| sum.clone().or(other);
     Image {
         mirrors: image.mirrors.clone(),
+        grow: image.grow.unwrap_or(false),
         size: image.raw_size.or(other.size),
         md5: or(&image.raw_md5, other.md5),
         sha1: or(&image.raw_sha1, other.sha1),

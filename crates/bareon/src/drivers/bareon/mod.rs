@@ -82,11 +82,16 @@ fn deployment(document: &Document, facts: &Facts<'_>, report: &mut Report<'_>) -
     let names = Names::read(document, report);
     let kept = keep::Kept::read(document, &names, report);
     let boot = tables::boot_disks(document, &names);
-    let mut layout = tables::lay_out(document, &kept, &boot, facts, report);
+    let mut layout = tables::lay_out(document, &names, &kept, &boot, facts, report);
     volumes::make(document, &names, &kept, &mut layout, report);
     contents::make(document, &kept, &mut layout, report);
     let images = images::read(document, &names, &kept, &mut layout, facts, report);
+    // Where all disks come as they are, nothing is there to be configured but by what they bring.
+    let configured = layout.scheme.parteds.is_empty() || layout.scheme.partitions().next().is_some();
     let configdrive = system::config_drive(document, report);
+    if !configured {
+        system::nobody_reads(document, report);
+    }
     layout.origins.at("/grub", "/kernel_params");
     Deployment {
         partition_scheme: layout.scheme,
@@ -101,7 +106,7 @@ fn deployment(document: &Document, facts: &Facts<'_>, report: &mut Report<'_>) -
             major: json!("unknown"),
             minor: json!("unknown"),
         },
-        configdrive: Some(configdrive),
+        configdrive: configured.then_some(configdrive),
         host: Host { hostname: document.hostname.clone(), ..Host::default() },
         // What is preserved stays by itself, the rest of its disk is made anew.
         skip_partitioning: false,

@@ -5,11 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Document, Report, document::Holds, text::is_lvm_name};
+use super::{
+    Document, Report,
+    document::{Holds, Image},
+    text::is_lvm_name,
+};
+use crate::objects::image::DISK;
 
-/// A thing of the document that a file system may lie on.
+/// A thing of the document that a file system may lie on, or an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
+    /// A disk as a whole.
+    Disk(usize),
     /// A partition of a disk.
     Partition(usize, usize),
     /// An array.
@@ -22,6 +29,7 @@ impl At {
     /// Where it stands in the document.
     pub fn path(self) -> String {
         match self {
+            Self::Disk(disk) => format!("/disks/{disk}"),
             Self::Partition(disk, partition) => format!("/disks/{disk}/partitions/{partition}"),
             Self::Raid(raid) => format!("/raids/{raid}"),
             Self::Volume(group, volume) => format!("/volume_groups/{group}/logical_volumes/{volume}"),
@@ -42,6 +50,19 @@ pub fn holders(document: &Document) -> Vec<(At, &dyn Holds)> {
         );
     }
     all
+}
+
+/// The disks that images of whole disks are written to, with the place of the image.
+pub fn whole_disks(document: &Document, names: &Names) -> BTreeMap<usize, usize> {
+    let whole = |(i, image): (usize, &Image)| {
+        let target = image.target.as_deref()?;
+        // What else has that name is meant, unless the image is of nothing but a disk.
+        if image.format.as_deref() != Some(DISK) && names.thing(target).is_some() {
+            return None;
+        }
+        Some((document.disks.iter().position(|disk| disk.name.as_deref() == Some(target))?, i))
+    };
+    document.images.iter().enumerate().filter_map(whole).collect()
 }
 
 /// The names of a document.
@@ -151,7 +172,7 @@ impl Names {
     /// What `at` lies on directly.
     pub fn below(&self, at: At) -> Vec<At> {
         match at {
-            At::Partition(..) => Vec::new(),
+            At::Disk(_) | At::Partition(..) => Vec::new(),
             At::Raid(raid) => self.raid(raid).concat(),
             At::Volume(group, _) => self.group(group).to_vec(),
         }
@@ -160,7 +181,7 @@ impl Names {
     /// The disks that `at` lies on.
     pub fn disks(&self, at: At) -> Vec<usize> {
         match at {
-            At::Partition(disk, _) => vec![disk],
+            At::Disk(disk) | At::Partition(disk, _) => vec![disk],
             _ => self.below(at).into_iter().flat_map(|below| self.disks(below)).collect(),
         }
     }

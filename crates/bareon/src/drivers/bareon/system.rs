@@ -46,6 +46,26 @@ pub fn config_drive(document: &Document, report: &mut Report<'_>) -> ConfigDrive
     ConfigDriveScheme { ready: Some(ready), ..ConfigDriveScheme::default() }
 }
 
+/// Tells what of the document nobody would read: there is no partition for a config drive, and no system that is set up.
+pub fn nobody_reads(document: &Document, report: &mut Report<'_>) {
+    for (said, key) in [
+        (document.hostname.is_some(), "hostname"),
+        (document.timezone.is_some(), "timezone"),
+        (!document.ntp.is_empty(), "ntp"),
+        (document.kernel_params.is_some(), "kernel_params"),
+        (!document.files.is_empty(), "files"),
+        (!document.users.is_empty(), "users"),
+        (document.network.is_some(), "network"),
+        (document.cloud_init.is_some(), "cloud_init"),
+    ] {
+        if said {
+            let problem = "all disks come as images of whole ones, so nothing would read this";
+            let remedy = "have the image bring it; or lay out a partition on another disk, where a config drive finds a place";
+            report.wrong(&format!("/{key}"), problem, remedy);
+        }
+    }
+}
+
 /// What holds for every system: the layout is as it was asked for, and the file systems fill their partitions.
 fn defaults() -> Map<String, Value> {
     let defaults = json!({

@@ -12,7 +12,7 @@ use super::{
     Document, Report,
     document::{Disk, Flag, Match, Table},
     keep::Kept,
-    names::{At, Names, holders},
+    names::{At, Names, holders, whole_disks},
     slots::{Slot, What, place, slots, tell},
     text::{self, TYPES},
 };
@@ -93,15 +93,33 @@ pub fn boot_disks(document: &Document, names: &Names) -> BTreeSet<usize> {
 /// Finds the disks and lays their partitions out.
 pub fn lay_out(
     document: &Document,
+    names: &Names,
     kept: &Kept,
     boot: &BTreeSet<usize>,
     facts: &Facts<'_>,
     report: &mut Report<'_>,
 ) -> Layout {
     let mut layout = Layout::default();
-    let drive = boot.first().copied().unwrap_or(0);
+    let whole = whole_disks(document, names);
+    let laid_out = || (0..document.disks.len()).filter(|disk| !whole.contains_key(disk));
+    let drive = laid_out().find(|disk| boot.contains(disk)).or_else(|| laid_out().next()).unwrap_or(0);
     let with_drive = facts.prepare_configdrive || facts.configdrive_exists;
     for (i, disk) in document.disks.iter().enumerate() {
+        let path = format!("/disks/{i}/partitions");
+        if let Some(image) = whole.get(&i) {
+            if !disk.partitions.is_empty() {
+                let problem = format!("/images/{image} is written to this disk as a whole");
+                report.wrong(&path, problem, "leave either out");
+            }
+            layout.whole(disk, i, facts, report);
+            continue;
+        }
+        let told = [&*path, path.trim_end_matches("/partitions")];
+        let told = report.mistakes().0.iter().any(|mistake| told.contains(&&*mistake.path));
+        if disk.partitions.is_empty() && !told {
+            let remedy = "write them; or write an image of a whole disk to it, by its `name`";
+            report.wrong(&path, "this disk gets neither partitions nor an image", remedy);
+        }
         let slots = slots(disk, i, boot.contains(&i), with_drive && i == drive, report);
         let Some(device) = layout.find(disk, i, facts, report) else { continue };
         let Some(slots) = slots else { continue };
@@ -154,6 +172,21 @@ impl Layout {
         }
         self.matches.push(DiskMatch::new(&found, &asked));
         Some(found.disk)
+    }
+
+    /// A disk that is written as a whole.
+    fn whole(&mut self, disk: &Disk, index: usize, facts: &Facts<'_>, report: &mut Report<'_>) {
+        let Some(device) = self.find(disk, index, facts, report) else { return };
+        let path = format!("/disks/{index}");
+        self.origins.at(format!("/partition_scheme/parteds/{}", self.scheme.parteds.len()), path);
+        let size = device.size().unwrap_or(Bytes(0));
+        self.devices.insert(At::Disk(index), (device.device.clone(), size));
+        self.scheme.parteds.push(Parted {
+            name: device.device.clone(),
+            label: Label::Gpt,
+            partitions: Vec::new(),
+            install_bootloader: false,
+        });
     }
 
     fn table(&mut self, drawn: Drawn<'_>, slots: &[Slot], report: &mut Report<'_>) {

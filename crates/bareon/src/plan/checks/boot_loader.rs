@@ -2,6 +2,7 @@
 
 use super::{Checks, Stage};
 use crate::objects::partition::{Label, Level};
+use crate::plan::images;
 
 impl Checks<'_> {
     pub(super) fn boot_loader(&mut self) {
@@ -11,6 +12,11 @@ impl Checks<'_> {
         let legacy = deployment.grub.version == Some(1) && !deployment.grub_guessed;
         if legacy {
             self.legacy();
+        }
+        let whole = |image| images::is_whole(image, deployment);
+        // A disk that comes as a whole brings its boot loader with it.
+        if scheme.root().is_none() && deployment.image_scheme.iter().any(whole) {
+            return;
         }
         if scheme.root().is_none() {
             let remedy = "add a file system with mount \"/\"";

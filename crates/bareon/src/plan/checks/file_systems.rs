@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bareon_host::mkfs::FsType;
 
 use super::{Checks, Stage, WRITING};
-use crate::objects::{Bytes, Mib, partition::FileSystem};
+use crate::objects::{Bytes, Image, Mib, image::TAR, partition::FileSystem};
 
 /// The least that `mkfs.xfs` makes, since xfsprogs 5.19: it would refuse when the tables are written already.
 const XFS_LEAST: Mib = Mib(300);
@@ -114,7 +114,8 @@ impl Checks<'_> {
 
     /// A file system that has less room than its mkfs asks for. One that is kept or comes as an image is not made.
     fn room(&mut self, path: &str, fs: &FileSystem, room: Option<Bytes>) {
-        let imaged = self.deployment.image_scheme.iter().any(|image| image.target_device == fs.device);
+        let comes_whole = |image: &Image| image.format != TAR && image.target_device == fs.device;
+        let imaged = self.deployment.image_scheme.iter().any(comes_whole);
         if imaged || self.kept.data(&fs.device) || fs.fs_type.parse() != Ok(FsType::Xfs) {
             return;
         }

@@ -9,9 +9,9 @@ use crate::drivers::bareon::text::{MD5, PARTITION_TYPE, SHA1, SHA256, SHA512, SI
 /// A disk.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["match", "partitions"]))]
+#[schemars(extend("required" = ["match"]))]
 pub struct Disk {
-    /// What messages call it.
+    /// The name by which an image of a whole disk means it, and what messages call it.
     pub name: Option<String>,
     /// Which disk of the machine it is: exactly one must be all of this. `bareon-provision hardware` shows them.
     #[serde(rename = "match")]
@@ -21,7 +21,7 @@ pub struct Disk {
     /// Whether the machine boots from it: it gets the boot loader, and a BIOS boot partition and an EFI system
     /// partition unless it has them. Where no disk says so, those that `/` and `/boot` lie on.
     pub boot: Option<bool>,
-    /// Its partitions, in their order on the disk.
+    /// Its partitions, in their order on the disk. One that an image of a whole disk is written to has none here.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub partitions: Vec<Partition>,
@@ -249,12 +249,13 @@ pub struct LogicalVolume {
     pub preserve: Option<bool>,
 }
 
-/// An image of a file system.
+/// An image.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["target", "url"]))]
 pub struct Image {
-    /// Where it is written to: a mount point such as `/`, the name of a partition or an array, or `group/volume`.
+    /// Where it is written to: a mount point such as `/`, the name of a partition or an array, `group/volume`, or the
+    /// name of a disk.
     pub target: Option<String>,
     /// Where it is fetched from: `http://…`, `https://…`, `tftp://…`, `oci://…`, `file:///…` or a path.
     #[schemars(extend("format" = "address"))]
@@ -263,8 +264,11 @@ pub struct Image {
     #[serde(default)]
     #[schemars(extend("items" = {"type": "string", "format": "address"}))]
     pub mirrors: Vec<String>,
-    /// The file system within; as the target's where not given.
+    /// What it is of: a file system, as the target's where not given; `disk`, a whole one; `tar`, files that are unpacked
+    /// into the target's file system; `qcow2`, a disk of QEMU that stands alone, for a partition or a disk.
     pub format: Option<String>,
+    /// Whether the last partition of a whole disk, and its file system, grows to the disk's end.
+    pub grow: Option<bool>,
     /// How it is packed: `gzip`, `zstd`, `xz`, `bzip2`, `lz4` or `raw`; as the first bytes of the file tell where not
     /// given, or `auto`.
     pub container: Option<String>,

@@ -1,0 +1,92 @@
+//! Disk images of QEMU: every call of `qemu-img(1)` is in this file.
+//!
+//! The format is always named: an image that may choose its own format may name other files of this machine, too.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+
+use crate::{Cmd, Tool, cmd::SHORT};
+
+/// How long an image of a whole disk may take.
+const TIME_LIMIT: Duration = Duration::from_hours(4);
+
+/// Tells what is known of the qcow2 in `file`, without opening what it is made upon.
+pub fn info(file: &Path) -> Cmd {
+    Tool::QemuImg.cmd().time_limit(SHORT).args(["info", "--output=json", "-f", "qcow2"]).arg(file)
+}
+
+/// Writes the data of the qcow2 in `file` onto `device`, which is there, around the page cache. Zeros are written, too.
+pub fn convert(file: &Path, device: &str) -> Cmd {
+    Tool::QemuImg
+        .cmd()
+        .time_limit(TIME_LIMIT)
+        .args(["convert", "-n", "-f", "qcow2", "-O", "raw", "-t", "none"])
+        .arg(file)
+        .arg(device)
+}
+
+/// What is told of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Info {
+    /// How many bytes its data have.
+    pub size: u64,
+    /// What keeps it from being unpacked as it is, in words.
+    pub hindrances: Vec<String>,
+}
+
+/// Reads what [`info`] printed; nothing where it tells no size.
+pub fn parse_info(text: &str) -> Option<Info> {
+    let told: Value = serde_json::from_str(text).ok()?;
+    let data = &told["format-specific"]["data"];
+    let mut hindrances = Vec::new();
+    let mut add = |found: bool, what: String| hindrances.extend(found.then_some(what));
+    let named = |value: &Value| value.as_str().unwrap_or("a file").to_owned();
+    let format = told["format"].as_str().unwrap_or_default();
+    add(format != "qcow2", format!("it is {format}"));
+    let backing = &told["backing-filename"];
+    add(!backing.is_null(), format!("it is only what differs from its backing file {}", named(backing)));
+    let file = &data["data-file"];
+    add(!file.is_null(), format!("its data lie in another file, {}", named(file)));
+    add(told["encrypted"] == true || !data["encrypt"].is_null(), "it is encrypted".into());
+    add(data["corrupt"] == true, "it is marked as corrupt".into());
+    add(told["dirty-flag"] == true, "it was not closed by whoever wrote it".into());
+    Some(Info { size: told["virtual-size"].as_u64()?, hindrances })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_named_in_each_call() {
+        assert_eq!(info(Path::new("/w/i")).to_string(), "qemu-img info --output=json -f qcow2 /w/i");
+        assert_eq!(
+            convert(Path::new("/w/i"), "/dev/sda").to_string(),
+            "qemu-img convert -n -f qcow2 -O raw -t none /w/i /dev/sda"
+        );
+    }
+
+    #[test]
+    fn what_is_told_of_an_image_is_read() {
+        // qemu-img 7.2.
+        let plain = r#"{"virtual-size": 67108864, "filename": "a.qcow2", "cluster-size": 65536, "format": "qcow2",
+            "actual-size": 200704, "format-specific": {"type": "qcow2", "data": {"compat": "1.1",
+            "compression-type": "zlib", "lazy-refcounts": false, "refcount-bits": 16, "corrupt": false,
+            "extended-l2": false}}, "dirty-flag": false}"#;
+        assert_eq!(parse_info(plain), Some(Info { size: 67_108_864, hindrances: Vec::new() }));
+        for (from, to, word) in [
+            ("\"dirty-flag\": false", "\"dirty-flag\": true", "not closed"),
+            ("\"dirty-flag\"", "\"backing-filename\": \"/etc/shadow\", \"dirty-flag\"", "/etc/shadow"),
+            ("\"compat\"", "\"data-file\": \"/dev/sda\", \"compat\"", "/dev/sda"),
+            ("\"compat\"", "\"encrypt\": {\"format\": \"luks\"}, \"compat\"", "encrypted"),
+            ("\"corrupt\": false", "\"corrupt\": true", "corrupt"),
+        ] {
+            let info = parse_info(&plain.replace(from, to)).unwrap();
+            let [told] = &info.hindrances[..] else { panic!("{info:?}") };
+            assert!(told.contains(word), "{told}");
+        }
+        assert_eq!(parse_info("{}"), None);
+        assert_eq!(parse_info("qemu-img: error"), None);
+    }
+}

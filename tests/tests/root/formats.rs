@@ -1,0 +1,299 @@
+//! Images of whole disks, of files, and of QEMU: what lies on the target afterwards is compared with what was packed.
+
+use serde_json::{Value, json};
+
+use crate::{
+    bench::Bench,
+    disk::{Disk, Mounted, assert_unused, sh},
+    images::{self, HELLO},
+};
+
+/// A document of `bareon` for one disk, which is called `disk`.
+fn document(disk: &Disk, partitions: Option<Value>, images: &Value) -> Value {
+    let name = disk.name.trim_start_matches("/dev/");
+    let mut described = json!({"name": "disk", "match": {"name": name}, "boot": false});
+    if let Some(partitions) = partitions {
+        described["partitions"] = partitions;
+    }
+    json!({"version": 1, "disks": [described], "images": images})
+}
+
+/// A whole disk of 60 MiB with a GPT, whose second partition is an ext4 of 40 MiB with the file `hello`.
+fn whole(bench: &Bench) -> String {
+    let file = images::make(bench, "ext4", 40);
+    let disk = bench.path("whole.img").to_string_lossy().into_owned();
+    sh(&format!(
+        "truncate -s 60M {disk}; printf 'label: gpt\nstart=2048,size=8M,type=U\nstart=22528,size=40M,type=L\n' | \
+         sfdisk -q {disk}; dd if={file} of={disk} bs=1M seek=11 conv=notrunc status=none"
+    ));
+    disk
+}
+
+fn packed(file: &str) -> (String, String) {
+    sh(&format!("gzip -kf1 {file}"));
+    (format!("file://{file}.gz"), images::sum("sha256sum", file))
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn a_whole_disk_image_fills_a_larger_disk() {
+    let (bench, disk) = (Bench::new(), Disk::new(200));
+    let file = whole(&bench);
+    let (url, sum) = packed(&file);
+    let before: Value = serde_json::from_str(&sh(&format!("sfdisk --json {file}"))).expect("JSON");
+    let before = &before["partitiontable"];
+    // What lay there before has more partitions, and one in the place of the image's end.
+    sh(&format!(
+        "printf 'label: gpt\n,20M\n,20M\n,+\n' | sfdisk -q --no-tell-kernel {0}; partx -a {0}",
+        disk.name
+    ));
+    sh(&format!("mkfs.ext4 -q {}", disk.part(3)));
+    for grow in [false, true] {
+        let image =
+            json!([{"target": "disk", "format": "disk", "url": url, "raw_sha256": sum, "grow": grow}]);
+        bench.run_driver("bareon", &document(&disk, None, &image), &["--noallow-unverified"]).succeeded();
+        let table = disk.table();
+        assert_ne!(table["id"], before["id"]);
+        // Partitions may lie up to the last whole MiB.
+        assert!(table["lastlba"].as_u64() > Some((199 << 11) - 2), "{table}");
+        let (first, last) = (&table["partitions"][0], &table["partitions"][1]);
+        assert_eq!((&first["uuid"], &first["size"]), (&before["partitions"][0]["uuid"], &json!(8 << 11)));
+        assert_eq!(last["uuid"], before["partitions"][1]["uuid"]);
+        assert_eq!(table["partitions"].as_array().expect("partitions").len(), 2);
+        assert!(sh(&format!("sfdisk --verify {}", disk.name)).contains("No errors"));
+        assert!(sh(&format!("sgdisk -v {}", disk.name)).contains("No problems found"));
+        assert_eq!(disk.nodes(), [disk.part(1), disk.part(2)]);
+        let (hello, size) = disk.file(2, "hello");
+        assert_eq!(hello, HELLO);
+        assert_eq!(size > 150 << 20, grow, "{size}");
+        assert_unused(&disk);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn an_image_for_other_sectors_or_of_no_disk_leaves_the_disk_as_it_was() {
+    let (bench, disk) = (Bench::new(), Disk::with_sectors(200, 4096));
+    let (url, sum) = packed(&whole(&bench));
+    let before = disk.sum();
+    let image = json!([{"target": "disk", "format": "disk", "url": url, "raw_sha256": sum}]);
+    let run = |image: Value| bench.run_driver("bareon", &document(&disk, None, &image), &["copyimage"]);
+    run(image).failed(&["sectors of 512 bytes, and this one has 4096"]);
+    let (url, sum) = packed(&images::make(&bench, "ext4", 20));
+    run(json!([{"target": "disk", "format": "disk", "url": url, "raw_sha256": sum}]))
+        .failed(&["no partition table"]);
+    run(json!([{"target": "disk", "format": "ext4", "url": url, "raw_sha256": sum}]))
+        .failed(&["/images/0/format", "its target is a disk"]);
+    assert_eq!(disk.sum(), before);
+}
+
+/// A folder with a file of each kind.
+fn every_kind(bench: &Bench) -> String {
+    let dir = bench.path("files").to_string_lossy().into_owned();
+    sh(&format!(
+        "mkdir -p {dir}/sub/dir; cd {dir}; echo hello >plain; ln plain sub/hard; ln -s ../plain sub/soft; \
+         ln -s /plain absolute; mkfifo fifo; mknod null c 1 3; mknod disk b 7 99; truncate -s 20M sparse; \
+         printf end | dd of=sparse bs=1 seek=15000000 conv=notrunc status=none; \
+         cp /bin/true capable; setcap cap_net_raw+ep capable; setfattr -n user.note -v kept plain; \
+         setfattr -n trusted.note -v too sub; setfacl -m u:1234:rw plain; setfacl -d -m g:77:rx sub/dir; \
+         chown 1000:1001 plain; chmod 4755 capable; setcap cap_net_raw+ep capable; chmod 1777 sub; \
+         echo odd >\"$(printf 'name with\\nnewline and \\303\\244')\"; touch -d '2001-02-03 04:05:06.789' plain; \
+         touch -h -d 2002-02-02 sub/soft; touch -d 2003-03-03 sub/dir sub ."
+    ));
+    dir
+}
+
+/// All that can be told of what is in a folder. XFS tells of access lists twice.
+fn manifest(dir: &str) -> String {
+    sh(&format!(
+        "cd {dir}; find . -path ./lost+found -prune -o -printf '%p %y %m %U %G %l %Ty-%Tm-%Td %TT' \
+         \\( -type f -printf ' %s %n' -o -true \\) -printf '\\n' | LC_ALL=C sort; \
+         find . -path ./lost+found -prune -o -type f -print0 | sort -z | xargs -0 sha256sum; \
+         find . -path ./lost+found -prune -o \\( -type b -o -type c \\) -print0 | sort -z | xargs -0 stat -c '%n %t %T'; \
+         find . -path ./lost+found -prune -o ! -type l -print0 | sort -z | xargs -0 getfattr -h -d -m - -e hex | grep -v SGI_ACL; \
+         find . -path ./lost+found -prune -o ! -type l -print0 | sort -z | xargs -0 getfacl -n -p"
+    ))
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn an_archive_becomes_a_file_system_with_all_that_it_tells_of_its_files() {
+    let bench = Bench::new();
+    let dir = every_kind(&bench);
+    let (file, wanted) = (bench.path("files.tar").to_string_lossy().into_owned(), manifest(&dir));
+    sh(&format!(
+        "tar --create --sparse --xattrs --xattrs-include='*' --acls --format=posix -f {file} -C {dir} ."
+    ));
+    let (url, sum) = packed(&file);
+    for kind in ["ext4", "xfs", "btrfs"] {
+        let disk = Disk::new(700);
+        let partitions =
+            json!([{"name": "root", "size": "400MiB", "filesystem": {"type": kind, "label": "files"}}]);
+        let image = json!([{"target": "root", "format": "tar", "url": url, "raw_sha256": sum}]);
+        let document = document(&disk, Some(partitions), &image);
+        bench.run_driver("bareon", &document, &["partition"]).succeeded();
+        // A second time all is made anew.
+        for _ in 0..2 {
+            bench.run_driver("bareon", &document, &["copyimage"]).succeeded();
+        }
+        assert_eq!(disk.tag(1, "LABEL"), "files");
+        let mounted = Mounted::new(&disk.part(1));
+        let path = mounted.path().to_string_lossy().into_owned();
+        assert_eq!(manifest(&path), wanted, "{kind}");
+        let blocks: u64 = sh(&format!("stat -c %b {path}/sparse")).parse().expect("blocks");
+        assert!(blocks < 4096, "{kind}: {blocks} blocks of a sparse file");
+        drop(mounted);
+        assert_unused(&disk);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn an_archive_that_is_not_the_right_one_leaves_nothing_that_mounts() {
+    let (bench, disk) = (Bench::new(), Disk::new(200));
+    let (dir, file) = (every_kind(&bench), bench.path("files.tar").to_string_lossy().into_owned());
+    let partitions = json!([{"name": "root", "size": "100MiB", "format": "ext4", "mount": "/"}]);
+    let tar = |more: &str| sh(&format!("cd {dir}; tar --create -f {file} {more}"));
+    let run = |sum: &str| {
+        let (url, right) = packed(&file);
+        let sum = if sum.is_empty() { right } else { sum.to_owned() };
+        let image = json!([{"target": "/", "format": "tar", "url": url, "raw_sha256": sum}]);
+        let document = document(&disk, Some(partitions.clone()), &image);
+        bench.run_driver("bareon", &document, &["partition"]).succeeded();
+        bench.run_driver("bareon", &document, &["copyimage"])
+    };
+    let wiped = || {
+        assert_eq!(disk.probe(1), "");
+        assert_unused(&disk);
+    };
+    tar(".");
+    run(&"0".repeat(64)).failed(&["the sha256 sum", "it was wiped again"]);
+    wiped();
+    // Names that lead out of the folder.
+    sh(&format!("cd {dir}/sub; tar --create --absolute-names -f {file} ../plain"));
+    run("").failed(&["Member name contains '..'"]);
+    wiped();
+    // A whole archive that breaks off.
+    tar(".");
+    sh(&format!("truncate -s 5000 {file}"));
+    run("").failed(&["Unexpected EOF in archive"]);
+    wiped();
+    // More than there is room for.
+    sh(&format!("head -c 120M /dev/urandom >{dir}/large"));
+    tar("large");
+    run("").failed(&["No space left on device"]);
+    wiped();
+    let report = bench.report();
+    assert!(report["end"]["error"].to_string().contains("holds nothing that can be mounted"), "{report}");
+}
+
+#[test]
+#[ignore = "needs root, loop devices and qemu-img"]
+fn a_disk_of_qemu_is_unpacked_onto_a_partition_and_a_disk() {
+    let (bench, disk) = (Bench::new(), Disk::new(200));
+    let (part, whole) = (images::make(&bench, "ext4", 20), whole(&bench));
+    let qcow2 = |raw: &str, options: &str| {
+        sh(&format!("qemu-img convert -q {options} -O qcow2 {raw} {raw}.qcow2"));
+        (format!("file://{raw}.qcow2"), images::sum("sha256sum", &format!("{raw}.qcow2")))
+    };
+    let partitions = json!([{"name": "data", "size": "100MiB", "format": "ext4"}]);
+    let downloads = format!("--download-dir={}", bench.path("downloads").display());
+    for (options, flag) in
+        [("", "--verify=stream"), ("-c", &*downloads), ("-o compat=0.10", "--verify=stream")]
+    {
+        let (url, sum) = qcow2(&part, options);
+        let image = json!([{"target": "data", "format": "qcow2", "url": url, "container_sha256": sum}]);
+        let document = document(&disk, Some(partitions.clone()), &image);
+        bench.run_driver("bareon", &document, &["partition"]).succeeded();
+        bench.run_driver("bareon", &document, &["copyimage", flag]).succeeded();
+        let (hello, size) = disk.file(1, "hello");
+        assert!(hello == HELLO && size > 60 << 20, "{options}: {size}");
+        assert_unused(&disk);
+    }
+    let (url, sum) = qcow2(&whole, "");
+    let image = |sum: &str| json!([{"target": "disk", "format": "qcow2", "url": url, "container_sha256": sum, "grow": true}]);
+    let before = disk.sum();
+    let wrong = document(&disk, None, &image(&"0".repeat(64)));
+    bench.run_driver("bareon", &wrong, &["copyimage"]).failed(&["sha256 sum", "nothing was written to"]);
+    let right = document(&disk, None, &image(&sum));
+    bench
+        .run_driver("bareon", &right, &["copyimage", "--memory-limit=256KiB"])
+        .failed(&["raise memory_limit"]);
+    assert_eq!(disk.sum(), before);
+    bench.run_driver("bareon", &right, &[]).succeeded();
+    let (hello, size) = disk.file(2, "hello");
+    assert!(hello == HELLO && size > 150 << 20, "{size}");
+    assert!(!bench.path("downloads/bareon-image").exists());
+}
+
+#[test]
+#[ignore = "needs root, loop devices and qemu-img"]
+fn a_disk_of_qemu_that_does_not_stand_alone_is_refused() {
+    let (bench, disk) = (Bench::new(), Disk::new(100));
+    let raw = whole(&bench);
+    let before = disk.sum();
+    let file = bench.path("odd.qcow2").to_string_lossy().into_owned();
+    let unverified = json!([{"target": "disk", "format": "qcow2", "url": format!("file://{file}")}]);
+    for (make, word) in [
+        (format!("qemu-img create -q -f qcow2 -F raw -b {raw} {file}"), "backing file"),
+        (format!("qemu-img create -q -f qcow2 -o data_file={file}.data {file} 60M"), "another file"),
+        (
+            format!(
+                "qemu-img create -q -f qcow2 {file} 10M; printf '\\2' | dd of={file} bs=1 seek=35 conv=notrunc status=none"
+            ),
+            "encrypted",
+        ),
+        (format!("cp {raw} {file}"), "does not begin like one"),
+    ] {
+        sh(&make);
+        let document = document(&disk, None, &unverified);
+        bench.run_driver("bareon", &document, &["copyimage"]).failed(&[word, "nothing was written"]);
+        bench
+            .run_driver("bareon", &document, &["copyimage", "--noallow-unverified"])
+            .failed(&["/images/0", "container_sha256"]);
+    }
+    assert_eq!(disk.sum(), before);
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn what_an_image_has_below_a_mount_point_is_moved_onto_the_file_system_mounted_there() {
+    let (bench, disk) = (Bench::new(), Disk::new(900));
+    let (dir, tree) = (every_kind(&bench), bench.path("system"));
+    let tree = tree.display();
+    sh(&format!(
+        "mkdir -p {tree}/var {tree}/etc {tree}/boot; cp -a {dir} {tree}/var/lib; echo kept >{tree}/etc/file; \
+                 echo kernel >{tree}/boot/vmlinuz; echo log >{tree}/var/log; ln -s var {tree}/link"
+    ));
+    let file = bench.path("system.tar").to_string_lossy().into_owned();
+    sh(&format!(
+        "tar --create --sparse --xattrs --xattrs-include='*' --acls --format=posix -f {file} -C {tree} ."
+    ));
+    let (url, sum) = packed(&file);
+    let partitions = json!([
+        {"size": "200MiB", "format": "ext4", "mount": "/"},
+        {"size": "300MiB", "format": "xfs", "mount": "/var/lib"},
+        {"size": "100MiB", "format": "ext4", "mount": "/var"},
+        {"size": "60MiB", "format": "ext2", "mount": "/boot"},
+        {"size": "40MiB", "format": "ext2", "mount": "/link/efi"},
+    ]);
+    let image = json!([{"target": "/", "format": "tar", "url": url, "raw_sha256": sum}]);
+    let document = document(&disk, Some(partitions), &image);
+    bench.run_driver("bareon", &document, &["partition"]).succeeded();
+    bench.run_driver("bareon", &document, &["copyimage"]).succeeded();
+    let list = |number: u32| {
+        let mounted = Mounted::new(&disk.part(number));
+        sh(&format!("ls -A {} | grep -v lost+found || true", mounted.path().display()))
+    };
+    let mounted = Mounted::new(&disk.part(2));
+    let moved = manifest(&mounted.path().to_string_lossy());
+    drop(mounted);
+    assert_eq!(moved, manifest(&dir));
+    assert_eq!((list(1).as_str(), list(3).as_str()), ("boot\netc\nlink\nvar", "lib\nlog"));
+    assert_eq!((list(4).as_str(), list(5).as_str()), ("vmlinuz", ""));
+    let mounted = Mounted::new(&disk.part(1));
+    let left = sh(&format!("cd {}; find boot etc var ! -type d", mounted.path().display()));
+    drop(mounted);
+    assert_eq!(left, "etc/file");
+    assert_unused(&disk);
+}
