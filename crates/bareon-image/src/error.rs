@@ -122,7 +122,7 @@ pub enum ImageError {
     /// The server wants to know who we are, and is not satisfied.
     #[error(
         "the server of `{uri}` does not accept this machine's client certificate, or wants one; give one that it \
-         trusts by `client_cert` and `client_key`"
+         trusts by `client_cert` and `client_key`; or it is too old for TLS 1.2"
     )]
     Distrusted {
         /// The address.

@@ -91,6 +91,8 @@ pub fn distrusted(error: &reqwest::Error) -> bool {
     use rustls::AlertDescription as Alert;
     let alerts = [
         Alert::CertificateRequired,
+        // So servers with TLS 1.2 say it, and those with no cipher in common.
+        Alert::HandshakeFailure,
         Alert::BadCertificate,
         Alert::UnsupportedCertificate,
         Alert::CertificateRevoked,

@@ -129,3 +129,27 @@ fn a_server_that_asks_for_a_client_certificate_gets_it() {
     (options.http.client_cert, options.http.client_key) = (Some(path("both.pem")), None);
     place.write(&[uri], &data, &options, &Silent).unwrap();
 }
+
+#[test]
+fn a_server_that_hangs_up_on_strangers_is_understood_and_asked_once() {
+    let (place, port) = (Place::new(), tcp_port());
+    if !certificates(&place) {
+        return;
+    }
+    place.serve("image", b"image");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let address = format!("127.0.0.1:{port}");
+        let line = "s_server -cert ../server.pem -key ../server.key -CAfile ../ca.pem -Verify 1 -verify_return_error -HTTP";
+        let arguments: Vec<_> = line.split(' ').chain([version, "-accept", &address]).collect();
+        let Some(server) = Process::start("openssl", &arguments, &place.served) else { return };
+        let _server = server.accepts(port);
+        let uri = format!("https://{address}/image");
+        let mut options = options();
+        options.http.ca_file = Some(place.path().join("ca.pem"));
+        let error = fetch(&uri, &options, 99, &Silent).unwrap_err();
+        assert!(
+            matches!(&error, ImageError::Distrusted { uri: at, .. } if *at == uri),
+            "{version}: {error:?}"
+        );
+    }
+}
