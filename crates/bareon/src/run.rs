@@ -127,6 +127,9 @@ fn headline(stage: Stage) -> &'static str {
 /// the tools for them, mkfs above all, fit into the memory of a small machine.
 const AT_ONCE: usize = 8;
 
+/// How much memory an image is to have at least where several are written at once, in bytes: what `xz -9` needs fits.
+const IMAGE_SHARE: u64 = 96 << 20;
+
 /// Runs the steps of `stages`.
 ///
 /// # Errors
@@ -150,14 +153,40 @@ pub fn run(
         let steps: Vec<_> = plan.steps.iter().filter(|step| step.stage == stage).collect();
         let held =
             (stage == Stage::Partition && !steps.is_empty()).then(|| run.hold_off(done.len())).transpose()?;
-        for batch in steps.chunk_by(|one, other| one.independent_of(other)) {
-            run.batch(batch, &mut done)?;
+        for batch in batches(&steps) {
+            run.batch(&batch, &mut done)?;
         }
         if let Some(Err(error)) = held.map(HoldOff::close) {
             tracing::warn!("udev may not start arrays and groups until the next boot: {}", chain(&error));
         }
     }
     Ok(())
+}
+
+/// The steps in groups of those that do not depend on one another.
+fn batches<'s>(steps: &[&'s Step]) -> Vec<Vec<&'s Step>> {
+    let mut batches: Vec<Vec<&Step>> = Vec::new();
+    for step in steps {
+        match batches.last_mut() {
+            Some(batch) if batch.iter().all(|one| one.independent_of(step)) => batch.push(step),
+            _ => batches.push(vec![step]),
+        }
+    }
+    batches
+}
+
+/// How many of so many steps run at once, and how images are written then: all of them together take the memory that
+/// one alone would have.
+fn at_once(batch: &[&Step], images: &Options) -> (usize, Options) {
+    let is_image = batch.iter().any(|step| matches!(step.action, Action::WriteImage(_)));
+    let most = if is_image {
+        usize::try_from(images.memory_limit / IMAGE_SHARE).unwrap_or(AT_ONCE)
+    } else {
+        AT_ONCE
+    };
+    let count = batch.len().min(most.clamp(1, AT_ONCE));
+    let share = if is_image { images.memory_limit / count.max(1) as u64 } else { images.memory_limit };
+    (count, Options { memory_limit: share, ..images.clone() })
 }
 
 /// What all steps of a run share.
@@ -188,11 +217,12 @@ impl Run<'_> {
         let before = done.len();
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let results: Vec<_> = batch.iter().map(|_| OnceLock::new()).collect();
+        let (count, images) = at_once(batch, self.images);
         let work = || {
             while let Some((i, step)) = at(batch, &next)
                 && !failed.load(Ordering::Relaxed)
             {
-                let result = self.step(before + i + 1, step);
+                let result = self.step(before + i + 1, step, &images);
                 failed.fetch_or(result.is_err(), Ordering::Relaxed);
                 // Each place is taken once, so it is still empty.
                 let _ = results[i].set(result);
@@ -201,7 +231,7 @@ impl Run<'_> {
         if batch.len() == 1 {
             work();
         } else {
-            thread::scope(|scope| (0..AT_ONCE.min(batch.len())).for_each(|_| drop(scope.spawn(work))));
+            thread::scope(|scope| (0..count).for_each(|_| drop(scope.spawn(work))));
         }
         let mut error = None;
         for (i, (step, result)) in batch.iter().zip(results).enumerate() {
@@ -237,8 +267,8 @@ impl Run<'_> {
     }
 
     /// Runs a step, which has that number, and tells of it.
-    fn step(&self, number: usize, step: &Step) -> Result<(), StepError> {
-        let Self { plan, host, images, context, total } = *self;
+    fn step(&self, number: usize, step: &Step, images: &Options) -> Result<(), StepError> {
+        let Self { plan, host, context, total, .. } = *self;
         tracing::info!("step {number} of {total}: {}", step.what);
         let reported = context.report.step_started(step.stage.name(), &*step.what);
         let begun = Instant::now();
@@ -353,25 +383,31 @@ fn write_image(
     }
     let progress = context.bars.image(shown(uri).rsplit('/').next().unwrap_or(uri), image.request.size);
     let written = image.run(host, options, &progress)?;
+    for device in image.devices() {
+        tell_of(&written, device, context);
+    }
+    Ok(())
+}
+
+/// Tells of an image that was written to `device`.
+fn tell_of(written: &Written, device: String, context: &Context) {
     let Written { uri, raw_bytes, sums, elapsed, .. } = written;
     let sum = |algorithm| sums.get(algorithm).map(str::to_owned);
     let sha256 = sum(Algorithm::Sha256);
     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
-        "wrote {raw_bytes} bytes to {} in {ms} ms, sha256 {}",
-        image.device(),
+        "wrote {raw_bytes} bytes to {device} in {ms} ms, sha256 {}",
         sha256.as_deref().unwrap_or("unknown")
     );
     context.report.image(report::Image {
-        uri,
-        target: image.device(),
-        bytes: raw_bytes,
+        uri: uri.clone(),
+        target: device,
+        bytes: *raw_bytes,
         md5: sum(Algorithm::Md5),
         sha256,
         ms,
         bytes_per_second: raw_bytes.saturating_mul(1000) / ms.max(1),
     });
-    Ok(())
 }
 
 /// The state of the disks after `done`, when `failed` did not come to its end.
@@ -397,7 +433,7 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
         Action::MakeGroup(group) => format!("the volume group {} may lack some of its volumes", group.name),
         Action::MakeFs(fs) => format!("{} holds no file system that can be used", fs.device),
         Action::WriteImage(image) => {
-            let device = image.device();
+            let device = image.devices().join(", ");
             match error {
                 StepError::CopyImage(error) => match error.target_state() {
                     TargetState::Untouched => format!("nothing was written to {device}"),

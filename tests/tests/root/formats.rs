@@ -297,3 +297,52 @@ fn what_an_image_has_below_a_mount_point_is_moved_onto_the_file_system_mounted_t
     assert_eq!(left, "etc/file");
     assert_unused(&disk);
 }
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn images_for_several_disks_are_written_at_once_and_one_for_all_is_fetched_once() {
+    let (bench, disks) = (Bench::new(), [Disk::new(100), Disk::new(120), Disk::new(160)]);
+    let (whole, part) = (packed(&whole(&bench)), packed(&images::make(&bench, "ext4", 30)));
+    let described = |i: usize, more: Value| {
+        let mut described = more;
+        described["name"] = json!(format!("disk{i}"));
+        described["match"] = json!({"name": disks[i].name.trim_start_matches("/dev/")});
+        described["boot"] = json!(false);
+        described
+    };
+    let partitions = json!({"partitions": [{"name": "data", "size": "120MiB", "format": "ext4"}]});
+    let image = |target: &str, format: &str, (url, sum): &(String, String)| json!({"target": target, "format": format, "url": url, "raw_sha256": sum});
+    let mut document = json!({
+        "version": 1,
+        "disks": [described(0, json!({})), described(1, json!({})), described(2, partitions)],
+        "images": [image("disk0", "disk", &whole), image("disk1", "disk", &whole), image("data", "ext4", &part)],
+    });
+    document["images"][1]["grow"] = json!(true);
+    bench.run_driver("bareon", &document, &["partition"]).succeeded();
+    bench.run_driver("bareon", &document, &["copyimage", "--memory-limit=200MiB"]).succeeded();
+    for (disk, grown) in [(&disks[0], false), (&disks[1], true)] {
+        let (hello, size) = disk.file(2, "hello");
+        assert_eq!((hello.as_str(), size > 60 << 20), (HELLO, grown));
+    }
+    assert_eq!(disks[2].file(1, "hello").0, HELLO);
+    assert_ne!(disks[0].table()["id"], disks[1].table()["id"]);
+    let report = bench.report();
+    let steps: Vec<_> = report["steps"].as_array().expect("steps").iter().map(|step| &step["name"]).collect();
+    let both = format!("write {} to {} and {}", whole.0, disks[0].name, disks[1].name);
+    assert!(*steps[0] == both, "{steps:?}");
+    assert_eq!(report["images"].as_array().map(Vec::len), Some(3), "{report}");
+    // The second began before the first ended.
+    let begun = |i: usize| report["steps"][i]["start_ms"].as_u64().expect("a time");
+    assert!(begun(1) < begun(0) + report["steps"][0]["ms"].as_u64().expect("a time"), "{report}");
+
+    document["images"][0]["raw_sha256"] = json!("0".repeat(64));
+    document["images"][1]["raw_sha256"] = json!("0".repeat(64));
+    bench.run_driver("bareon", &document, &["copyimage"]).failed(&[
+        "the sha256 sum",
+        &disks[0].name,
+        &disks[1].name,
+    ]);
+    for disk in &disks[..2] {
+        assert_eq!(sh(&format!("blkid -p {} || test $? = 2", disk.name)), "");
+    }
+}

@@ -1,5 +1,7 @@
 //! The images in a plan: those of the input, then the config drive's.
 
+use std::collections::BTreeSet;
+
 use bareon_image::{Container, Request, Sums, shown};
 
 use super::{Action, Options, Stage, Step, keep, layout};
@@ -22,22 +24,22 @@ use crate::{
 pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Options) -> Vec<Step> {
     let (scheme, kept) = (&deployment.partition_scheme, keep::kept(deployment));
     let place = |partition: &Partition| keep::place(partition, &kept, machine);
-    let mount_point = options.tmp_path.join("grow");
-    let write = |request: Request, target: &str, content, spool, if_there| Step {
-        stage: Stage::CopyImage,
-        what: what(&request, target),
-        action: Action::WriteImage(Box::new(WriteImage {
-            ground: Ground::of(target, scheme, &place),
+    let write = |request: Request, target: &str, content, spool, if_there| {
+        let ground = Ground::of(target, scheme, &place);
+        WriteImage {
+            disks: disks(target, ground.as_ref(), deployment),
+            ground,
             up: BringUp::of_devices(scheme, &[target], &place),
             request,
             target: target.into(),
             content,
             spool,
-            mount_point: mount_point.clone(),
+            mount_point: options.tmp_path.join("grow"),
             if_there,
-        })),
+            along: Vec::new(),
+        }
     };
-    let mut steps: Vec<_> = deployment
+    let mut images: Vec<_> = deployment
         .image_scheme
         .iter()
         .filter_map(|image| {
@@ -54,7 +56,43 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
             container: Some(Container::Raw),
             ..Request::default()
         };
-        steps.push(write(request, device, Content::FileSystem(None), None, true));
+        images.push(write(request, device, Content::FileSystem(None), None, true));
+    }
+    // Each is mounted at a place of its own, as several are written at once.
+    for (i, image) in images.iter_mut().enumerate().skip(1) {
+        image.mount_point.set_file_name(format!("grow-{}", i + 1));
+    }
+    together(images)
+        .into_iter()
+        .map(|image| Step {
+            stage: Stage::CopyImage,
+            what: what(&image.request, &image.devices().join(" and ")),
+            action: Action::WriteImage(Box::new(image)),
+        })
+        .collect()
+}
+
+/// The disks that a target lies on; none where one of them is not known.
+fn disks(target: &str, ground: Option<&Ground>, deployment: &Deployment) -> BTreeSet<String> {
+    let scheme = &deployment.partition_scheme;
+    let Some(ground) = ground else {
+        return scheme.parteds.iter().map(|disk| disk.name.clone()).filter(|disk| disk == target).collect();
+    };
+    let disk = |device: &String| {
+        let partition = scheme.partitions().find(|partition| partition.name == *device);
+        partition.map_or_else(|| device.clone(), |partition| partition.device.clone())
+    };
+    ground.on.keys().map(disk).collect()
+}
+
+/// One step for an image that goes to several disks.
+fn together(images: Vec<WriteImage>) -> Vec<WriteImage> {
+    let mut steps: Vec<WriteImage> = Vec::new();
+    for image in images {
+        match steps.iter_mut().find(|step| step.is_same_as(&image)) {
+            Some(step) => step.along.push(image),
+            None => steps.push(image),
+        }
     }
     steps
 }

@@ -205,7 +205,7 @@ impl Plan {
         self.steps.retain(|step| stages.contains(&step.stage));
         self.refusals.retain(|refusal| stages.contains(&refusal.stage));
         if !stages.contains(&Stage::Partition) {
-            let targets: BTreeSet<_> = self.steps.iter().filter_map(Step::image_target).collect();
+            let targets: BTreeSet<_> = self.steps.iter().flat_map(Step::image_targets).collect();
             self.destroys.retain(|content| targets.contains(&content.device));
         }
         self

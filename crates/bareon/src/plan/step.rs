@@ -137,12 +137,13 @@ impl Step {
         }
     }
 
-    /// Whether this and `next` can run at once: two disks, two file systems.
+    /// Whether this and `next` can run at once: two disks, two file systems, images on different disks.
     pub fn independent_of(&self, next: &Self) -> bool {
-        matches!(
-            (&self.action, &next.action),
-            (Action::LayOut(_), Action::LayOut(_)) | (Action::MakeFs(_), Action::MakeFs(_))
-        )
+        match (&self.action, &next.action) {
+            (Action::LayOut(_), Action::LayOut(_)) | (Action::MakeFs(_), Action::MakeFs(_)) => true,
+            (Action::WriteImage(image), Action::WriteImage(next)) => image.is_apart_from(next),
+            _ => false,
+        }
     }
 
     /// The devices that a file system or an image is written to.
@@ -150,7 +151,7 @@ impl Step {
         match &self.action {
             Action::LayOut(disk) => disk.file_systems.iter().map(|fs| fs.device.clone()).collect(),
             Action::MakeFs(fs) => vec![fs.device.clone()],
-            Action::WriteImage(image) => vec![image.device()],
+            Action::WriteImage(image) => image.devices(),
             _ => Vec::new(),
         }
     }
@@ -176,11 +177,11 @@ impl Step {
         }
     }
 
-    /// The device that an image is written to, where the step does that.
-    pub(super) fn image_target(&self) -> Option<String> {
+    /// The devices that an image is written to, where the step does that.
+    pub(super) fn image_targets(&self) -> Vec<String> {
         match &self.action {
-            Action::WriteImage(image) => Some(image.device()),
-            _ => None,
+            Action::WriteImage(image) => image.devices(),
+            _ => Vec::new(),
         }
     }
 

@@ -302,7 +302,7 @@ fn devices(step: &Step) -> Vec<String> {
         let value = word.rsplit('=').next().unwrap_or_default();
         (value.starts_with("/dev/") && value != "/dev/null").then(|| value.to_owned())
     });
-    devices.chain(step.image_target()).collect()
+    devices.chain(step.image_targets()).collect()
 }
 
 proptest! {

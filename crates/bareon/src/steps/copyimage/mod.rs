@@ -15,10 +15,10 @@ mod grow;
 mod qcow2;
 mod tree;
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use bareon_host::{Cmd, Runner, cmd::quoted, mkfs::FsType, tar::extract};
-use bareon_image::{Options, Progress, Request, Target, WriteError, Written, shown};
+use bareon_image::{Device, Options, Progress, Request, Target, TargetState, WriteError, Written, shown};
 
 pub use disk::WholeDisk;
 pub use error::CopyImageError;
@@ -47,6 +47,10 @@ pub struct WriteImage {
     pub mount_point: PathBuf,
     /// Whether it is written only if it is there: the config drive's image, which another stage makes.
     pub if_there: bool,
+    /// The disks that the target lies on; none where that is not known.
+    pub disks: BTreeSet<String>,
+    /// Other targets of the same image on other disks, so that it is fetched once.
+    pub along: Vec<WriteImage>,
 }
 
 /// What an image is of.
@@ -63,6 +67,10 @@ pub enum Content {
 impl WriteImage {
     /// The commands that are run for it, as far as they are known before.
     pub fn commands(&self) -> Vec<Cmd> {
+        self.all().flat_map(Self::own_commands).collect()
+    }
+
+    fn own_commands(&self) -> Vec<Cmd> {
         let device = self.device();
         let mut commands = Vec::new();
         if let Some(spool) = &self.spool {
@@ -83,13 +91,44 @@ impl WriteImage {
         match (&self.spool, &self.content) {
             (Some(spool), _) => format!("cat >{}", quoted(&spool.file().to_string_lossy())),
             (None, Content::Tree(_)) => extract(&self.mount_point).to_string(),
-            (None, _) => format!("dd of={} bs=1M conv=fsync", quoted(&self.device())),
+            (None, _) if self.along.is_empty() => {
+                format!("dd of={} bs=1M conv=fsync", quoted(&self.device()))
+            }
+            (None, _) => {
+                let devices: Vec<_> = self.devices().iter().map(|device| quoted(device)).collect();
+                format!("tee {} >/dev/null && sync", devices.join(" "))
+            }
         }
     }
 
     /// The device that is written.
     pub fn device(&self) -> String {
         self.target.to_string_lossy().into_owned()
+    }
+
+    /// All devices that are written.
+    pub fn devices(&self) -> Vec<String> {
+        self.all().map(Self::device).collect()
+    }
+
+    /// This, and what is written along.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        [self].into_iter().chain(&self.along)
+    }
+
+    /// Whether both can be written at once: they lie on different disks, and neither is kept in memory meanwhile.
+    pub fn is_apart_from(&self, other: &Self) -> bool {
+        let disks = |image: &Self| image.all().flat_map(|one| one.disks.clone()).collect::<BTreeSet<_>>();
+        let known = [self, other]
+            .iter()
+            .all(|image| image.spool.is_none() && image.all().all(|one| !one.disks.is_empty()));
+        known && disks(self).is_disjoint(&disks(other))
+    }
+
+    /// Whether the data of both come in one go: it is the same image, and it is written as it comes.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let as_it_comes = |image: &Self| !image.if_there && !matches!(image.content, Content::Tree(_));
+        self.request == other.request && as_it_comes(self) && as_it_comes(other) && self.is_apart_from(other)
     }
 
     /// Writes the image and has it fill its device.
@@ -103,13 +142,60 @@ impl WriteImage {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Written, CopyImageError> {
-        if let Some(up) = &self.up {
-            up.run(host, &Kernel::default())?;
-        }
-        if let Some(ground) = &self.ground {
-            ground.check(&Kernel::default())?;
+        for one in self.all() {
+            if let Some(up) = &one.up {
+                up.run(host, &Kernel::default())?;
+            }
+            if let Some(ground) = &one.ground {
+                ground.check(&Kernel::default())?;
+            }
         }
         self.warn_of_weak_sums();
+        let written = if self.along.is_empty() {
+            self.write(host, options, progress)?
+        } else {
+            self.write_all(host, options, progress)?
+        };
+        for one in self.all() {
+            one.finish(host)?;
+        }
+        Ok(written)
+    }
+
+    /// Writes all targets at once.
+    fn write_all(
+        &self,
+        host: &dyn Runner,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Written, CopyImageError> {
+        let mut targets: Vec<Box<dyn Target>> = Vec::new();
+        for one in self.all() {
+            targets.push(match &one.content {
+                Content::Disk(disk) => {
+                    disk::forget(&one.device(), host)?;
+                    Box::new(disk.target(&one.target)?)
+                }
+                _ => Box::new(Device::open(&one.target)?),
+            });
+        }
+        let mut borrowed: Vec<&mut dyn Target> = Vec::new();
+        for target in &mut targets {
+            borrowed.push(target.as_mut());
+        }
+        let written = bareon_image::write_to(&self.request, options, &mut borrowed, progress);
+        let untouched = targets.iter().all(|target| target.state() == TargetState::Untouched);
+        let target = if untouched { TargetState::Untouched } else { TargetState::Cleared };
+        Ok(written.map_err(|error| WriteError { error, target })?)
+    }
+
+    /// Writes its own target.
+    fn write(
+        &self,
+        host: &(dyn Runner + Sync),
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Written, CopyImageError> {
         let device = self.device();
         let written = match (&self.spool, &self.content) {
             (Some(spool), _) => spool.run(self, host, options, progress)?,
@@ -122,12 +208,18 @@ impl WriteImage {
             }
             (None, Content::Tree(make)) => tree::write(self, make, host, options, progress)?,
         };
+        Ok(written)
+    }
+
+    /// Has the image fill its device.
+    fn finish(&self, host: &dyn Runner) -> Result<(), CopyImageError> {
+        let device = self.device();
         match &self.content {
             Content::FileSystem(Some(fs)) => self.growth(&device).run(host, Some(*fs))?,
             Content::Disk(disk) => disk.settle_in(&self.target, &self.mount_point, host)?,
             Content::FileSystem(None) | Content::Tree(_) => {}
         }
-        Ok(written)
+        Ok(())
     }
 
     /// Tells where nothing keeps another image from being taken for this one. What this system made itself is its own.
@@ -167,7 +259,7 @@ fn write_to(
 #[cfg(test)]
 mod tests {
     use bareon_host::Script;
-    use bareon_image::{Container, TargetState};
+    use bareon_image::Container;
 
     use super::*;
 
@@ -212,6 +304,8 @@ mod tests {
                 spool: None,
                 mount_point,
                 if_there: false,
+                disks: BTreeSet::new(),
+                along: Vec::new(),
             },
         )
     }
