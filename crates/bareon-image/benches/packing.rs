@@ -45,7 +45,7 @@ fn compare() {
     let dir = tempfile::tempdir_in(dir).unwrap();
     let raw = env::var_os("IMAGE").map_or_else(|| dir.path().join("raw"), PathBuf::from);
     if env::var_os("IMAGE").is_none() {
-        fs::write(&raw, measure::image(SIZE)).unwrap();
+        measure::file_system(&dir.path().join("tree"), &raw, SIZE as u64 / 2, SIZE as u64);
     }
     let (me, raw) = (env::current_exe().unwrap(), raw.to_str().unwrap().to_owned());
     println!("{} MiB on {} threads", fs::metadata(&raw).unwrap().len() >> 20, threads());
@@ -84,5 +84,5 @@ fn compare() {
 /// Runs a command that makes the file `out`.
 fn fresh(out: &std::path::Path, line: &str) -> measure::Run {
     let _ = fs::remove_file(out);
-    measure::run(line)
+    measure::run(line).unwrap()
 }

@@ -3,32 +3,33 @@
 use std::{
     fs,
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
     thread,
     time::{Duration, Instant},
 };
 
-/// So many bytes that are like a file system: files of this machine, with free space between them.
-pub fn image(size: usize) -> Vec<u8> {
-    let mut image = Vec::with_capacity(size);
-    let mut folders = vec![PathBuf::from("/usr"), PathBuf::from("/usr/bin")];
+/// An ext4 file system of `size` bytes in the file `raw`, with `used` bytes of files of this machine.
+pub fn file_system(tree: &Path, raw: &Path, used: u64, size: u64) {
+    fs::create_dir_all(tree).unwrap();
+    let mut had = 0;
+    let mut folders = vec![PathBuf::from("/usr"), PathBuf::from("/usr/bin"), PathBuf::from("/usr/lib")];
     while let Some(folder) = folders.pop() {
-        let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
-        entries.sort_by_key(std::fs::DirEntry::path);
-        for entry in entries {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let kind = entry.file_type().unwrap();
+            let length = entry.metadata().unwrap().len();
             if kind.is_dir() {
                 folders.push(entry.path());
-            } else if kind.is_file() && entry.metadata().unwrap().len() < 32 << 20 && image.len() < size {
-                image.extend(fs::read(entry.path()).unwrap_or_default());
-                let free = image.len() / 2 % (32 << 10);
-                image.resize((image.len() + free).next_multiple_of(4096), 0);
+            } else if kind.is_file() && length < 64 << 20 && had + length < used {
+                had += length.next_multiple_of(4096);
+                fs::copy(entry.path(), tree.join(had.to_string())).unwrap();
             }
         }
     }
-    image.resize(size, 0);
-    image
+    fs::File::create(raw).unwrap().set_len(size).unwrap();
+    let made = Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-d"]).args([tree, raw]).status();
+    assert!(made.unwrap().success());
+    fs::remove_dir_all(tree).unwrap();
 }
 
 /// What a command took.
@@ -42,8 +43,8 @@ pub struct Run {
     pub peak: f64,
 }
 
-/// Runs a line of bash.
-pub fn run(line: &str) -> Run {
+/// Runs a line of bash; nothing where a program of it is not there.
+pub fn run(line: &str) -> Option<Run> {
     let before = cpu();
     let begun = Instant::now();
     let mut child = Command::new("bash")
@@ -51,18 +52,21 @@ pub fn run(line: &str) -> Run {
         .process_group(0)
         .spawn()
         .unwrap();
-    let peak = peak(&mut child);
+    let peak = peak(&mut child)?;
     let seconds = begun.elapsed().as_secs_f64();
-    Run { seconds, cpu: cpu() - before, peak }
+    Some(Run { seconds, cpu: cpu() - before, peak })
 }
 
 /// Waits for a child, and tells the most memory that its process group had, in KiB.
-fn peak(child: &mut Child) -> f64 {
+fn peak(child: &mut Child) -> Option<f64> {
     let mut peak = 0;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
+            if status.code() == Some(127) {
+                return None;
+            }
             assert!(status.success(), "{status}");
-            return f64::from(peak);
+            return Some(f64::from(peak));
         }
         peak = peak.max(resident(child.id()));
         thread::sleep(Duration::from_millis(20));
