@@ -250,18 +250,21 @@ fn send(
         .get("range")
         .filter(|_| same)
         .and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse::<u64>().ok());
+    // The last byte that is asked for, where that is not simply the end.
+    let last = headers.get("range").and_then(|range| range.split_once('-')?.1.parse::<u64>().ok());
+    let end = last.filter(|_| begin.is_some()).map_or(length, |last| length.min(last.saturating_add(1)));
     let (status, begin) = match begin {
         Some(begin) if begin >= length => ("416 Range Not Satisfiable", length),
         Some(begin) => ("206 Partial Content", begin),
         None => ("200 OK", 0),
     };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: {etag}\r\n", length - begin)?;
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: {etag}\r\n", end.saturating_sub(begin))?;
     write!(
         stream,
         "Accept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n"
     )?;
     if status.starts_with("206") {
-        write!(stream, "Content-Range: bytes {begin}-{}/{length}\r\n", length - 1)?;
+        write!(stream, "Content-Range: bytes {begin}-{}/{length}\r\n", end - 1)?;
     } else if status.starts_with("416") {
         write!(stream, "Content-Range: bytes */{length}\r\n")?;
     }
@@ -270,6 +273,7 @@ fn send(
         return Ok(());
     }
     body.seek(SeekFrom::Start(begin))?;
+    let mut body = body.take(end - begin);
     let mut chunk = vec![0; 65536];
     loop {
         let n = body.read(&mut chunk)?;
@@ -325,6 +329,8 @@ mod tests {
         let text = get(&server, "/a", "Range: bytes=7-\r\nIf-Range: \"11\"\r\n").unwrap();
         assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("0123456789"));
         assert!(get(&server, "/b", "").unwrap().starts_with("HTTP/1.1 404"));
+        let text = get(&server, "/a", "Range: bytes=2-4\r\n").unwrap();
+        assert!(text.contains("bytes 2-4/10") && text.ends_with("\r\n\r\n234"), "{text}");
         assert_eq!(server.requests()[0].range.as_deref(), Some("bytes=7-"));
     }
 

@@ -2,22 +2,33 @@
 //!
 //! The script runs in `sh` with two functions of ours: `provision [ARGUMENT…]` runs the program on the document, with its
 //! log in `/out/log` and its report in `/out/report.json`, and `nothing_left` fails unless the target is unmounted and
-//! every process of the program has ended. `read_back NAME` keeps what lies on the disks in `/out/NAME`, for
+//! every process of the program has ended. `cut` ends the machine there and then, for [`cut_off`]. `read_back NAME` keeps what lies on the disks in `/out/NAME`, for
 //! [`Found`](super::found::Found), and `clean_disks` removes from all disks what makes them look used. Whatever lies in `/out` at the end comes back.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use serde_json::Value;
 
 use super::{
     assets,
     http::Server,
-    machine::Machine,
+    machine::{Machine, Running},
     process::{self, Result},
 };
 
 /// A run of the slowest job may take this long before it counts as hanging.
 const LIMIT: Duration = Duration::from_mins(25);
+
+/// How long to wait before looking at the console again.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What the console says when the power is to be cut.
+const CUT: &str = "the power is cut here";
 
 /// What every job's script starts with.
 const PRELUDE: &str = r#"
@@ -35,6 +46,7 @@ provision() {
 # The mounts there were before the program ran are the ramdisk's own.
 mounts() { cut -d' ' -f2 /proc/mounts | sort; }
 mounts >/tmp/mounts
+cut() { echo "the power is cut here" >/dev/console; sleep 1000; }
 nothing_left() {
     mounts | diff /tmp/mounts - || { echo "something is still mounted"; return 1; }
     udevadm settle
@@ -122,7 +134,7 @@ impl std::fmt::Display for Outcome {
 }
 
 /// Serves the image that the assets hold below `/image/` of a server, and below `/split/` the one with a `/boot` of its own.
-/// Of the root image only the MD5 is told, as in the original's metadata: an emulated processor takes many seconds for each
+/// Below `/indexed/` it lies as it was built, with its chunk index. Elsewhere only the MD5 of the root image is told, as in the original's metadata: an emulated processor takes many seconds for each
 /// further sum.
 ///
 /// # Errors
@@ -134,6 +146,9 @@ pub fn serve_image(server: &Server) -> Result<()> {
         server.bytes(&format!("{url}/root.yaml"), md5_of_root(&fs::read_to_string(dir.join("root.yaml"))?));
     }
     server.file("/split/boot.img.gz", image.join("split/boot.img.gz"));
+    for name in ["root.img.gz", "root.img.gz.bidx", "root.yaml"] {
+        server.file(&format!("/indexed/{name}"), image.join(name));
+    }
     Ok(())
 }
 
@@ -169,6 +184,36 @@ pub fn run_with(
     documents: &[(&str, &Value)],
     script: &str,
 ) -> Result<Outcome> {
+    let console = machine.dir.join(format!("{name}.console"));
+    let (server, running) = start(machine, documents, script, &console)?;
+    let took = running.wait(LIMIT)?;
+    outcome(machine, name, &server, &console, took)
+}
+
+/// Runs `script` until it says `cut`, which is when the machine loses its power: whatever its kernel had not handed to the
+/// disks is lost.
+///
+/// # Errors
+/// When the machine does not start, or ends or hangs before that.
+pub fn cut_off(machine: &Machine, name: &str, documents: &[(&str, &Value)], script: &str) -> Result<()> {
+    let console = machine.dir.join(format!("{name}.console"));
+    let (_server, mut running) = start(machine, documents, script, &console)?;
+    while !running.console().contains(CUT) {
+        if running.status()?.is_some() || running.age() > LIMIT {
+            return Err(format!("the script never said cut\n{}", running.said()).into());
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Starts a machine with a job, and the server that it gets all of it from.
+fn start(
+    machine: &Machine,
+    documents: &[(&str, &Value)],
+    script: &str,
+    console: &Path,
+) -> Result<(Server, Running)> {
     let assets = assets::assets()?;
     let server = Server::start()?;
     let mut fetch = String::new();
@@ -179,10 +224,20 @@ pub fn run_with(
     server.bytes("/job", format!("{PRELUDE}{fetch}{script}"));
     server.bytes("/templates.tar", assets.templates.clone());
     server.file("/bareon-provision", &assets.program);
-    let console = machine.dir.join(format!("{name}.console"));
-    let took = machine.start_ramdisk(&server.url("/job"), &console)?.wait(LIMIT)?;
+    let running = machine.start_ramdisk(&server.url("/job"), console)?;
+    Ok((server, running))
+}
+
+/// What came back of a job.
+fn outcome(
+    machine: &Machine,
+    name: &str,
+    server: &Server,
+    console: &Path,
+    took: Duration,
+) -> Result<Outcome> {
     let Some(result) = server.uploaded("/result") else {
-        let text = fs::read(&console).unwrap_or_default();
+        let text = fs::read(console).unwrap_or_default();
         return Err(format!("no result came back; the console:\n{}", String::from_utf8_lossy(&text)).into());
     };
     let dir = machine.dir.join(name);

@@ -135,7 +135,7 @@ fn killed_while_arrays_and_groups_are_made_then_run_again() {
 
 /// Makes `small.img.gz`, a file system that does not compress, and metadata beside it, in `dir`. The metadata have the
 /// checksums of the file `summed`.
-fn small_image(dir: &Path, summed: &str) -> Result<()> {
+pub fn small_image(dir: &Path, summed: &str) -> Result<()> {
     let script = r#"
         cd "$1"; mkdir -p tree; head -c 32M /dev/urandom >tree/data; rm -f small.img
         truncate -s 40M small.img; mkfs.ext4 -q -O ^orphan_file,^metadata_csum_seed -m 0 -d tree small.img

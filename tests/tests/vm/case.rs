@@ -116,6 +116,12 @@ impl Case {
         outcome
     }
 
+    /// Runs a job in the ramdisk up to where its script says `cut`; there the machine loses its power.
+    pub fn cut_off(&self, name: &str, document: &Value, script: &str) {
+        timed(name, || ok(job::cut_off(&self.machine, name, &[("provision.json", document)], script)));
+        self.unharmed(name);
+    }
+
     /// Provisions the machine, which must succeed and leave nothing behind.
     pub fn provision(&self, name: &str, document: &Value) -> Outcome {
         let outcome = self.run(name, document, "provision && nothing_left");

@@ -10,6 +10,7 @@ mod case;
 mod crowd;
 mod differential;
 mod disk_image;
+mod faults;
 mod found;
 mod keep;
 mod leftovers;
