@@ -2,7 +2,7 @@
 //!
 //! The script runs in `sh` with two functions of ours: `provision [ARGUMENT…]` runs the program on the document, with its
 //! log in `/out/log` and its report in `/out/report.json`, and `nothing_left` fails unless the target is unmounted and
-//! every process of the program has ended. `cut` ends the machine there and then, for [`cut_off`]. `read_back NAME` keeps what lies on the disks in `/out/NAME`, for
+//! every process of the program has ended. `power_cut` ends the machine there and then, for [`cut_off`]. `read_back NAME` keeps what lies on the disks in `/out/NAME`, for
 //! [`Found`](super::found::Found), and `clean_disks` removes from all disks what makes them look used. Whatever lies in `/out` at the end comes back.
 
 use std::{
@@ -46,7 +46,7 @@ provision() {
 # The mounts there were before the program ran are the ramdisk's own.
 mounts() { cut -d' ' -f2 /proc/mounts | sort; }
 mounts >/tmp/mounts
-cut() { echo "the power is cut here" >/dev/console; sleep 1000; }
+power_cut() { echo "the power is cut here" >/dev/console; sleep 1000; }
 nothing_left() {
     mounts | diff /tmp/mounts - || { echo "something is still mounted"; return 1; }
     udevadm settle
@@ -190,7 +190,7 @@ pub fn run_with(
     outcome(machine, name, &server, &console, took)
 }
 
-/// Runs `script` until it says `cut`, which is when the machine loses its power: whatever its kernel had not handed to the
+/// Runs `script` until it says `power_cut`, which is when the machine loses its power: whatever its kernel had not handed to the
 /// disks is lost.
 ///
 /// # Errors
@@ -200,7 +200,7 @@ pub fn cut_off(machine: &Machine, name: &str, documents: &[(&str, &Value)], scri
     let (_server, mut running) = start(machine, documents, script, &console)?;
     while !running.console().contains(CUT) {
         if running.status()?.is_some() || running.age() > LIMIT {
-            return Err(format!("the script never said cut\n{}", running.said()).into());
+            return Err(format!("the script never said power_cut\n{}", running.said()).into());
         }
         thread::sleep(POLL);
     }

@@ -116,7 +116,7 @@ impl Case {
         outcome
     }
 
-    /// Runs a job in the ramdisk up to where its script says `cut`; there the machine loses its power.
+    /// Runs a job in the ramdisk up to where its script says `power_cut`; there the machine loses its power.
     pub fn cut_off(&self, name: &str, document: &Value, script: &str) {
         timed(name, || ok(job::cut_off(&self.machine, name, &[("provision.json", document)], script)));
         self.unharmed(name);

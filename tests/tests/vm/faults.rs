@@ -101,7 +101,7 @@ fn cut_at(line: &str) -> String {
     format!(
         "bareon-provision --input-data-file /tmp/provision.json --log-file /out/log --debug &
         until grep -qF -- '{line}' /out/log 2>/dev/null; do sleep 0.05; done
-        cut"
+        power_cut"
     )
 }
 
