@@ -42,7 +42,7 @@ set -- $linear
 size=$2 disk=$4 start=$5
 part() { echo "$1 $2 linear $disk $((start + $1))"; }
 lies() { echo "0 2048 linear $disk $start
-2048 $((size - 2048)) flakey $disk $((start + 2048)) 3600 0 1 drop_writes"; }
+2048 $((size - 2048)) flakey $disk $((start + 2048)) 0 3600 1 drop_writes"; }
 modprobe dm-flakey
 "#;
 
