@@ -40,7 +40,8 @@ fn main() {
     let dir = env::var_os("DIRECTORY").map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
     let dir = tempfile::tempdir_in(dir).unwrap();
     let [raw, packed, target] = ["raw", "packed", "target"].map(|name| dir.path().join(name));
-    let image = measure::image(SIZE);
+    measure::file_system(&dir.path().join("tree"), &raw, SIZE as u64 / 2, SIZE as u64);
+    let image = fs::read(&raw).unwrap();
     fs::write(&target, &image).unwrap();
     println!("{:36} {:>8} {:>8} {:>9} {:>7}", "", "s", "cpu s", "MiB peak", "ratio");
     for (packing, tool) in
@@ -60,7 +61,7 @@ fn main() {
             ("one processor", format!("taskset -c 0 {ours}")),
             (tool, format!("{tool} < {} > {}", packed.display(), target.display())),
         ] {
-            let mut runs: Vec<_> = (0..RUNS).map(|_| measure::run(&line)).collect();
+            let mut runs: Vec<_> = (0..RUNS).map(|_| measure::run(&line).unwrap()).collect();
             runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
             let Run { seconds, cpu, peak } = runs[0];
             let ratio = seconds / *first.get_or_insert(seconds);
