@@ -29,13 +29,16 @@ const EMPTIED: [&str; 9] = [
 ];
 
 /// Files that are removed.
-const REMOVED: [&str; 25] = [
+const REMOVED: [&str; 27] = [
     "etc/.pwd.lock",
     "etc/apt/preferences",
     "etc/apt/sources.list",
     "etc/group-",
     "etc/gshadow-",
     "etc/hostname",
+    // By these an NVMe target tells machines apart; without them the machine's own UUID is taken.
+    "etc/nvme/hostid",
+    "etc/nvme/hostnqn",
     "etc/passwd-",
     "etc/shadow-",
     "etc/subgid-",
@@ -249,6 +252,7 @@ mod tests {
             ("etc/resolv.conf", "nameserver 192.0.2.1\n"),
             ("etc/hostname", "builder\n"),
             ("etc/machine-id", "0123\n"),
+            ("etc/nvme/hostnqn", "nqn.2014-08.org.nvmexpress:uuid:0123\n"),
             ("etc/mdadm/mdadm.conf", "HOMEHOST <system>\nARRAY /dev/md0\n# auto-generated on Sat\n"),
             ("etc/ssh/ssh_host_rsa_key", "k"),
             ("etc/ssh/sshd_config", "c"),
@@ -284,6 +288,7 @@ mod tests {
             "etc/apt/sources.list.d/build.list",
             "etc/shadow-",
             "etc/resolv.conf",
+            "etc/nvme/hostnqn",
             "etc/ssh/ssh_host_rsa_key",
             "var/log/apt/term.log",
             "var/lib/apt/lists/partial",
