@@ -94,6 +94,59 @@ pub enum ImageError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// This program was built without what torrents need.
+    #[error("`{uri}` is a torrent, and this program knows none: it was built without its feature `torrent`")]
+    NoTorrents {
+        /// The address.
+        uri: String,
+    },
+    /// A torrent that nobody gives, or that is none.
+    #[error("fetching the torrent `{uri}`: {why}")]
+    Torrent {
+        /// The address.
+        uri: String,
+        /// What went wrong.
+        why: String,
+        /// What lies below.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// A torrent that there is no room to keep.
+    #[error(
+        "the torrent `{uri}` is of {length} bytes, which must be kept until they are unpacked, and there is memory for \
+         {memory} of them; raise memory_limit, or let torrent_spool name a folder on a disk"
+    )]
+    TorrentRoom {
+        /// The address.
+        uri: String,
+        /// What it needs, in bytes.
+        length: u64,
+        /// What there is of memory, in bytes.
+        memory: u64,
+    },
+    /// A folder that a torrent cannot be kept in.
+    #[error("making a file of {length} bytes in {} for a torrent; let torrent_spool name a folder with room", .path.display())]
+    TorrentSpool {
+        /// The folder.
+        path: PathBuf,
+        /// In bytes.
+        length: u64,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// There are no certificates, and none can be made.
+    #[error(
+        "this system has no certificates of authorities, without which torrents cannot be used, and they cannot be \
+         written to {}; install ca-certificates", .path.display()
+    )]
+    TorrentCertificates {
+        /// Where they are looked for.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// The server is not who it says it is, or nobody vouches for it.
     #[error(
         "the certificate of the server of `{uri}` is not trusted; give its authority by `ca_file`, and check this \
@@ -426,6 +479,11 @@ impl ImageError {
             | Self::Distrusted { .. }
             | Self::Tftp { .. }
             | Self::Registry { .. }
+            | Self::NoTorrents { .. }
+            | Self::Torrent { .. }
+            | Self::TorrentRoom { .. }
+            | Self::TorrentSpool { .. }
+            | Self::TorrentCertificates { .. }
             | Self::Certificate { .. }
             | Self::Status { .. }
             | Self::Redirect { .. }

@@ -38,12 +38,13 @@ pub struct Fetched {
 }
 
 /// A source that is being read.
-#[derive(Debug)]
 pub struct Feed {
     shared: Arc<Shared>,
     told: Receiver<Notice>,
     opened: Receiver<Opened>,
     pieces: Receiver<Piece>,
+    /// The source itself, when it was read to its end.
+    read: Receiver<Box<dyn Source>>,
 }
 
 /// What is known of the source when it is open.
@@ -73,6 +74,7 @@ impl Feed {
         let (shared, told) = Shared::new();
         let (opening, opened) = bounded(1);
         let (sender, pieces) = bounded(buffers + 1);
+        let (ended, read) = bounded(1);
         let job = Job {
             uris: uris.to_vec(),
             summed,
@@ -82,6 +84,7 @@ impl Feed {
             ahead: buffers,
             pool: Pool::new(buffers, options.buffer()),
             pieces: sender,
+            ended,
         };
         let run = move || {
             if let Err(error) = job.run(&opening) {
@@ -90,7 +93,7 @@ impl Feed {
         };
         let started = thread::Builder::new().name("fetch".to_owned()).spawn(run);
         started.map_err(|source| ImageError::Internal { source: Some(source) })?;
-        Ok(Self { shared, told, opened, pieces })
+        Ok(Self { shared, told, opened, pieces, read })
     }
 
     /// What the stages share.
@@ -101,6 +104,14 @@ impl Feed {
     /// Tells the caller how it stands; true while all goes on.
     pub fn goes_on(&self, progress: &dyn Progress) -> bool {
         self.shared.goes_on(&self.told, progress)
+    }
+
+    /// Lets the source give others of what it had, for as long as it wants to and the caller has nothing against it.
+    pub fn give(&self, progress: &dyn Progress) {
+        let Ok(mut source) = self.read.try_recv() else { return };
+        while source.giving() && self.goes_on(progress) {
+            thread::sleep(TICK);
+        }
     }
 
     /// Waits until the source is open.
@@ -162,6 +173,7 @@ struct Job {
     ahead: usize,
     pool: Pool,
     pieces: Sender<Piece>,
+    ended: Sender<Box<dyn Source>>,
 }
 
 impl Job {
@@ -181,7 +193,10 @@ impl Job {
             Ok((bytes, adding.sums().ok_or(internal(None))?))
         })?;
         if let Some(bytes) = bytes {
-            let _ = self.pieces.send(Piece::End(Fetched { bytes, sums, resumes: source.resumes() }));
+            let end = Piece::End(Fetched { bytes, sums, resumes: source.resumes() });
+            // Before the end is seen: then it is there for who wants it.
+            let _ = self.ended.send(Box::new(source));
+            let _ = self.pieces.send(end);
         }
         Ok(())
     }

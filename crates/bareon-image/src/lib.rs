@@ -23,6 +23,7 @@ mod feed;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod index;
+mod metainfo;
 pub mod pack;
 mod pipeline;
 mod pool;
@@ -32,6 +33,8 @@ mod shared;
 mod source;
 mod spread;
 mod target;
+#[cfg(feature = "torrent")]
+mod torrent;
 mod unpack;
 mod writer;
 mod zeros;
@@ -39,11 +42,14 @@ mod zeros;
 pub use container::Container;
 pub use digest::{Algorithm, Sums};
 pub use error::{ImageError, WriteError};
+pub use metainfo::{PIECE_SIZES, Torrent};
 pub use pipeline::{ceiling, fetch, write, write_to};
 pub use progress::{Progress, Silent};
-pub use request::{HttpOptions, Options, ProxyUse, Reimage, Request, TargetState, Verify, Written};
+pub use request::{
+    HttpOptions, Options, ProxyUse, Reimage, Request, TargetState, TorrentOptions, Verify, Written,
+};
 pub use source::{check_uri, client::build as http_client, demands_digest, holds_digest, shown};
-pub use target::{Device, Medium, Target};
+pub use target::{Device, Medium, Spare, Target};
 
 /// 2^20 bytes.
 const MIB: u64 = 1 << 20;

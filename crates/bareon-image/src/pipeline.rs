@@ -75,6 +75,15 @@ pub fn write(
         }
         medium.forget();
     }
+    let medium = Arc::new(medium);
+    // A raw image of a torrent comes in any order; what is not to be had so is fetched from the other addresses.
+    #[cfg(feature = "torrent")]
+    let request = &match crate::torrent::write(request, options, &medium, progress) {
+        std::ops::ControlFlow::Continue(rest) => rest,
+        std::ops::ControlFlow::Break(done) => {
+            return done.map_err(|error| WriteError { error, target: medium.state() });
+        }
+    };
     let mut device = Device::over(medium);
     write_to(request, options, &mut [&mut device], progress)
         .map_err(|error| WriteError { error, target: device.state() })
@@ -136,6 +145,7 @@ fn attempt(
     let packed_sums =
         if request.container == Some(Container::Raw) { Sums::default() } else { container_sums.clone() };
     let summed = !sums.is_empty() || !container_sums.is_empty();
+    let options = &with_spare(request, options, targets);
     let feed = Feed::start(uris, options, PACKED_BUFFERS, packed_sums.algorithms().collect(), summed)?;
     let Opened { length, vouched, first } = feed.opened(progress)?;
     *opened = Some(first);
@@ -178,6 +188,7 @@ fn attempt(
     for target in targets.iter_mut() {
         target.commit()?;
     }
+    feed.give(progress);
     Ok(Written {
         container,
         raw_bytes: found.raw_bytes,
@@ -205,6 +216,14 @@ fn add_vouched(uri: &str, sums: &mut Sums, vouched: Option<String>) -> Result<()
             Ok(())
         }
     }
+}
+
+/// With what is free on the targets, for sources that have to keep something.
+fn with_spare(request: &Request, options: &Options, targets: &[&mut dyn Target]) -> Options {
+    let mut options = options.clone();
+    let found = request.size.and_then(|size| targets.iter().find_map(|target| target.spare(size)));
+    options.torrent.spare = options.torrent.spare.or(found);
+    options
 }
 
 fn check_size(uri: &str, expected: Option<u64>, found: u64) -> Result<(), ImageError> {

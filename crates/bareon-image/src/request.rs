@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Container, ImageError, Sums, pool::ALIGN, source};
+use crate::{Container, ImageError, Spare, Sums, pool::ALIGN, source};
 
 /// An image, and what is known of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ impl Request {
 pub struct Options {
     /// For `http` and `https`.
     pub http: HttpOptions,
+    /// For torrents.
+    pub torrent: TorrentOptions,
     /// The size of a buffer in bytes; rounded up to 4 KiB, and kept between 64 KiB and 16 MiB.
     pub chunk: usize,
     /// How it is made sure that the image stands on the target.
@@ -56,6 +58,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             http: HttpOptions::default(),
+            torrent: TorrentOptions::default(),
             chunk: 1 << 20,
             verify: Verify::default(),
             reimage: Reimage::default(),
@@ -68,6 +71,43 @@ impl Options {
     /// The size of a buffer that is used, in bytes.
     pub(crate) fn buffer(&self) -> usize {
         self.chunk.clamp(1 << 16, 1 << 24).next_multiple_of(ALIGN)
+    }
+}
+
+/// How images are shared with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TorrentOptions {
+    /// How long nobody may give anything before it is given up.
+    pub timeout: Duration,
+    /// How long others are given more of it after it was written. Nothing is given away from a target that is in use
+    /// already, so the end is waited for.
+    pub seed: Duration,
+    /// How much of its length, in per cent, others are given at most after it was written; nothing for no limit.
+    pub seed_percent: Option<u64>,
+    /// How many bytes others are given in a second at most; nothing for no limit.
+    pub upload_limit: Option<u64>,
+    /// Whether peers are looked for in the DHT, too: it asks machines anywhere in the world.
+    pub dht: bool,
+    /// Whether peers are looked for by multicast in this network.
+    pub local_discovery: bool,
+    /// A folder to keep packed images in for which `memory_limit` is too small.
+    pub spool: Option<PathBuf>,
+    /// What is free on the target, for the same; [`write_to`](crate::write_to) finds it.
+    pub spare: Option<Spare>,
+}
+
+impl Default for TorrentOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            seed: Duration::ZERO,
+            seed_percent: None,
+            upload_limit: None,
+            dht: false,
+            local_discovery: true,
+            spool: None,
+            spare: None,
+        }
     }
 }
 

@@ -308,6 +308,7 @@ impl Call<'_> {
     fn image_options(&self) -> bareon_image::Options {
         bareon_image::Options {
             http: self.settings.http(),
+            torrent: self.settings.torrent(),
             verify: match self.settings.verify {
                 value::Verify::Stream => bareon_image::Verify::Stream,
                 value::Verify::Readback => bareon_image::Verify::Readback,

@@ -78,6 +78,10 @@ pub fn index(
     progress: &dyn Progress,
 ) -> Result<Option<Index>, ImageError> {
     let Some(expected) = &request.index_sha256 else { return Ok(None) };
+    // Of a torrent what is missing is asked from all who have it, and all of it is given to others.
+    if request.uris.iter().any(|uri| source::is_torrent(uri)) {
+        return Ok(None);
+    }
     for uri in &request.uris {
         let uri = with_suffix(uri);
         let shown = source::shown(&uri);

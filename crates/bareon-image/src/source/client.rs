@@ -48,6 +48,13 @@ pub fn build(uri: &str, options: &HttpOptions) -> Result<Client, ImageError> {
     client.map_err(unusable)
 }
 
+/// Whether this system has certificates of authorities, as a client that was told of none would find them.
+#[cfg(feature = "torrent")]
+pub fn system_trusts_somebody() -> bool {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().is_ok()
+}
+
 fn settings(options: &HttpOptions) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("bareon-image/", env!("CARGO_PKG_VERSION")))

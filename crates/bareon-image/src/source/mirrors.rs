@@ -202,6 +202,10 @@ impl Source for Mirrors {
         self.resumes + self.source.as_ref().map_or(0, |source| source.resumes())
     }
 
+    fn giving(&mut self) -> bool {
+        self.source.as_mut().is_some_and(|source| source.giving())
+    }
+
     fn version(&self) -> Version {
         self.known.version.clone()
     }

@@ -46,6 +46,11 @@ pub trait Source: Send {
     fn vouched(&self) -> Option<String> {
         None
     }
+
+    /// Whether others are still to be given more of it, now that it stands on its targets. Asked again and again.
+    fn giving(&mut self) -> bool {
+        false
+    }
 }
 
 /// Whom a source tells of its troubles, and asks whether to stop.
@@ -63,6 +68,14 @@ enum Place {
     Http(Url),
     Tftp(tftp::Address),
     Oci(oci::Address),
+    /// A link that names a torrent by its digest.
+    Magnet,
+}
+
+/// Whether `uri` is of a torrent, which names an image rather than being one.
+pub fn is_torrent(uri: &str) -> bool {
+    uri.starts_with("magnet:")
+        || Url::parse(uri).map_or_else(|_| uri.ends_with(".torrent"), |url| url.path().ends_with(".torrent"))
 }
 
 fn place(uri: &str) -> Result<Place, ImageError> {
@@ -74,6 +87,7 @@ fn place(uri: &str) -> Result<Place, ImageError> {
     match url.scheme() {
         "file" => url.to_file_path().map(Place::File).map_err(|()| bad("it names a host".to_owned())),
         "http" | "https" => Ok(Place::Http(url)),
+        "magnet" => Ok(Place::Magnet),
         "tftp" => tftp::Address::of(&url).map(Place::Tftp).map_err(bad),
         scheme if scheme == "oci" || scheme.starts_with("oci+") => {
             oci::Address::of(&url).map(Place::Oci).map_err(bad)
@@ -111,12 +125,33 @@ pub fn open_at(
     options: &Options,
     watch: Arc<dyn Watch>,
 ) -> Result<Box<dyn Source>, ImageError> {
+    check_uri(uri)?;
+    if !is_torrent(uri) {
+        return open_plain(uri, from, options, watch);
+    }
+    #[cfg(feature = "torrent")]
+    return Ok(Box::new(crate::torrent::Stream::open(uri, from, options, watch)?));
+    #[cfg(not(feature = "torrent"))]
+    Err(ImageError::NoTorrents { uri: shown(uri) })
+}
+
+/// Opens the very file that `uri` names, which may be a torrent's, to be read from byte `from` on.
+///
+/// # Errors
+/// When it is no address of a file, or cannot be opened.
+pub fn open_plain(
+    uri: &str,
+    from: u64,
+    options: &Options,
+    watch: Arc<dyn Watch>,
+) -> Result<Box<dyn Source>, ImageError> {
     let http = &options.http;
     match place(uri)? {
         Place::File(path) => Ok(Box::new(file::File::open(&path, from)?)),
         Place::Http(url) => Ok(Box::new(http::Http::open(url, from, http, http::Access::default(), watch)?)),
         Place::Tftp(address) => Ok(Box::new(tftp::Tftp::open(shown(uri), address, from, http, watch)?)),
         Place::Oci(address) => Ok(Box::new(oci::open(&shown(uri), &address, from, http, watch)?)),
+        Place::Magnet => Err(ImageError::Scheme { uri: shown(uri), scheme: "magnet".to_owned() }),
     }
 }
 
@@ -128,6 +163,9 @@ pub fn shown(uri: &str) -> String {
         let _ = url.set_username("***");
         let _ = url.set_password(None);
     }
+    if url.scheme() == "magnet" {
+        return magnet(&url);
+    }
     if url.query().is_some() {
         url.set_query(Some("***"));
     }
@@ -136,6 +174,13 @@ pub fn shown(uri: &str) -> String {
         url.set_fragment(None);
     }
     url.into()
+}
+
+/// A magnet link without its trackers, whose addresses may hold a key.
+fn magnet(url: &Url) -> String {
+    let shown = url.query_pairs().filter(|(key, _)| key == "xt" || key == "dn");
+    let shown: Vec<_> = shown.map(|(key, value)| format!("{key}={value}")).collect();
+    format!("magnet:?{}", shown.join("&"))
 }
 
 /// What is no address, without what would be a user and a query if it were one.
@@ -196,6 +241,8 @@ mod tests {
         assert_eq!(shown("/srv/a.gz"), "/srv/a.gz");
         assert_eq!(shown("oci://me:secret@host/a:1#b"), "oci://***@host/a:1#b");
         assert_eq!(shown("http://me:secret@ho st/a@b?sig=secret"), "http://***@ho st/a@b?***");
+        let magnet = "magnet:?xt=urn:btih:0123&tr=http://t/secret/announce&dn=root.img";
+        assert_eq!(shown(magnet), "magnet:?xt=urn:btih:0123&dn=root.img");
         assert_eq!(shown("http://me:secret@host:port/a"), "http://***@host:port/a");
     }
 }

@@ -1,12 +1,16 @@
 //! A [`Medium`] that gets the data of an image from its beginning to its end. Runs of zeros go in one request.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
-    Target,
+    Spare, Target,
     medium::{HEAD, Medium},
 };
-use crate::{ImageError, MIB, TargetState, pool::Aligned, zeros::is_zero};
+use crate::{
+    ImageError, MIB, TargetState,
+    pool::{ALIGN, Aligned},
+    zeros::is_zero,
+};
 
 /// How many zeros go in one request at most, in bytes: some disks take seconds for more.
 const ZEROS: u64 = 256 * MIB;
@@ -17,7 +21,7 @@ const GRAIN: usize = 64 << 10;
 /// See the module.
 #[derive(Debug)]
 pub struct Device {
-    medium: Medium,
+    medium: Arc<Medium>,
     at: u64,
     /// Zeros before `at` that it was not told of yet.
     pending: u64,
@@ -33,8 +37,8 @@ impl Device {
     }
 
     /// What was opened already.
-    pub fn over(medium: Medium) -> Self {
-        Self { medium, at: 0, pending: 0 }
+    pub fn over(medium: impl Into<Arc<Medium>>) -> Self {
+        Self { medium: medium.into(), at: 0, pending: 0 }
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
@@ -117,6 +121,11 @@ impl Target for Device {
 
     fn differs(&self) -> ImageError {
         self.medium.differs()
+    }
+
+    fn spare(&self, size: u64) -> Option<Spare> {
+        let end = self.medium.room()?;
+        Some(Spare { path: self.medium.path().to_owned(), from: size.next_multiple_of(ALIGN as u64), end })
     }
 
     fn state(&self) -> TargetState {

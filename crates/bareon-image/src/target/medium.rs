@@ -188,14 +188,31 @@ impl Medium {
     /// When it cannot be read.
     pub fn read_at(&self, at: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
         let within = in_head(at, buffer.len());
-        if within > 0 {
-            let head = lock(&self.head);
-            let start = usize::try_from(at).unwrap_or(HEAD);
-            for (byte, place) in buffer[..within].iter_mut().zip(start..) {
-                *byte = head.get(place).copied().unwrap_or_default();
-            }
-        }
+        self.read_held(at, &mut buffer[..within]);
         self.read_medium(at + within as u64, &mut buffer[within..])
+    }
+
+    /// Reads what was written, wherever it is found first: in memory, in the page cache, on the medium.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    #[cfg(feature = "torrent")]
+    pub fn read_cached(&self, at: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
+        let held = self.state() != TargetState::Written;
+        let within = if held { in_head(at, buffer.len()) } else { 0 };
+        self.read_held(at, &mut buffer[..within]);
+        let at = at + within as u64;
+        let failed = |source| ImageError::ReadBack { path: self.path.clone(), at, source };
+        self.cached.read_exact_at(&mut buffer[within..], at).map_err(failed)
+    }
+
+    /// Reads a part of the beginning that is held in memory.
+    fn read_held(&self, at: u64, buffer: &mut [u8]) {
+        let head = lock(&self.head);
+        let start = usize::try_from(at).unwrap_or(HEAD);
+        for (byte, place) in buffer.iter_mut().zip(start..) {
+            *byte = head.get(place).copied().unwrap_or_default();
+        }
     }
 
     /// Reads what stands on the medium, the beginning also.

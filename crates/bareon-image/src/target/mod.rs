@@ -3,10 +3,23 @@
 mod device;
 mod medium;
 
+use std::path::PathBuf;
+
 pub use device::Device;
 pub use medium::{HEAD, Medium};
 
 use crate::{ImageError, TargetState};
+
+/// The part of a disk that nobody uses while an image is written to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spare {
+    /// The disk.
+    pub path: PathBuf,
+    /// Where the part begins, in bytes.
+    pub from: u64,
+    /// Where it ends.
+    pub end: u64,
+}
 
 /// Takes the data of an image from its beginning to its end.
 ///
@@ -48,6 +61,12 @@ pub trait Target: Send {
 
     /// The error for other bytes on the medium than were written.
     fn differs(&self) -> ImageError;
+
+    /// What is free behind an image of `size` bytes, where that is known.
+    fn spare(&self, size: u64) -> Option<Spare> {
+        let _ = size;
+        None
+    }
 
     /// What it holds now.
     fn state(&self) -> TargetState;

@@ -15,3 +15,5 @@ mod server;
 mod support;
 mod system;
 mod tftp;
+#[cfg(feature = "torrent")]
+mod torrent;

@@ -1,23 +1,12 @@
 //! The registry of Docker, which is that of Debian, too: artifacts as `oras push` makes them, by name and password.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    net::TcpListener,
-    sync::Mutex,
-    thread,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fs, sync::Mutex};
 
 use bareon_image::{Silent, http_client};
-use base64::{
-    Engine as _,
-    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
-};
 use serde_json::{Value, json};
 
 use crate::{
-    process::{Process, run, tcp_port},
+    process::{Process, tcp_port},
     support::{MIB, Place, When, noise, options, sha256},
 };
 
@@ -35,21 +24,16 @@ struct Registry {
 
 impl Registry {
     fn start(place: &Place, password: bool) -> Option<Self> {
-        let users = place.path().join("users");
-        let auth = json!({"htpasswd": {"realm": "test", "path": users.to_str().unwrap()}});
-        Self::guarded(place, password, password.then_some(auth))
-    }
-
-    fn guarded(place: &Place, password: bool, auth: Option<Value>) -> Option<Self> {
         let port = tcp_port();
         let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
         fs::write(path("users"), USERS).unwrap();
+        let auth = json!({"htpasswd": {"realm": "test", "path": path("users")}});
         let mut config = json!({
             "version": 0.1,
             "storage": {"filesystem": {"rootdirectory": path("registry")}},
             "http": {"addr": format!("127.0.0.1:{port}")},
         });
-        if let Some(auth) = auth {
+        if password {
             config["auth"] = auth;
         }
         fs::write(path("config.yml"), config.to_string()).unwrap();
@@ -168,59 +152,4 @@ fn an_image_goes_on_after_the_registry_was_killed_and_started_again() {
     let killer = When::fetched(MIB, || registry.restart(&place).unwrap());
     let written = place.write(&[registry.uri("debian:12")], &data, &options(), &killer).unwrap();
     assert!(killer.happened() && written.resumes > 0, "{written:?}");
-}
-
-/// A token that lets its bearer read `debian`, signed by the key of `signer.pem`.
-fn token(place: &Place) -> String {
-    let der = fs::read(place.path().join("signer.der")).unwrap();
-    let header = json!({"typ": "JWT", "alg": "RS256", "x5c": [BASE64_STANDARD.encode(der)]});
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({
-        "iss": "issuer", "sub": "", "aud": "registry", "jti": "1",
-        "nbf": now - 600, "iat": now - 600, "exp": now + 3600,
-        "access": [{"type": "repository", "name": "debian", "actions": ["pull"]}],
-    });
-    let [header, claims] = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()));
-    let signed = format!("{header}.{claims}");
-    fs::write(place.path().join("signed"), &signed).unwrap();
-    run("openssl", "dgst -sha256 -sign signer.key -out signature signed", place.path());
-    let signature = fs::read(place.path().join("signature")).unwrap();
-    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
-}
-
-#[test]
-fn a_registry_that_wants_a_token_gets_the_one_it_sends_for() {
-    let place = Place::new();
-    let made =
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout signer.key -out signer.pem -subj /CN=signer";
-    if !run("openssl", made, place.path()) {
-        return;
-    }
-    run("openssl", "x509 -in signer.pem -outform DER -out signer.der", place.path());
-    // The image is put there while everybody may.
-    let data = noise(3 * MIB);
-    let Some(open) = Registry::start(&place, false) else { return };
-    let file = open.file("debian", "root.img", &data);
-    open.artifact("debian", "12", &[file]);
-    drop(open);
-    let tokens = TcpListener::bind("127.0.0.1:0").unwrap();
-    let realm = format!("http://{}/token", tokens.local_addr().unwrap());
-    let answer = json!({"token": token(&place)}).to_string();
-    thread::spawn(move || {
-        for stream in tokens.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]).unwrap();
-            let head =
-                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", answer.len());
-            stream.write_all((head + &answer).as_bytes()).unwrap();
-        }
-    });
-    let bundle = place.path().join("signer.pem");
-    let auth = json!({"token": {
-        "realm": realm, "service": "registry", "issuer": "issuer", "rootcertbundle": bundle.to_str().unwrap(),
-    }});
-    let Some(registry) = Registry::guarded(&place, false, Some(auth)) else { return };
-    place.write(&[registry.uri("debian:12")], &data, &options(), &Silent).unwrap();
-    let error = place.write(&[registry.uri("other:12")], &data, &options(), &Silent).unwrap_err().to_string();
-    assert!(error.contains("401") && error.contains("/v2/other/manifests/12"), "{error}");
 }

@@ -12,7 +12,7 @@ use std::{
 
 use bareon_host::{CommandError, Runner, runner};
 use bareon_image::{
-    Progress,
+    Progress, Torrent,
     index::{self, Index},
     pack as container,
     pack::PackError as ContainerError,
@@ -114,6 +114,15 @@ pub enum StepError {
     #[error("putting {} in its place", .path.display())]
     Publish {
         /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A torrent.
+    #[error("making the torrent of {}", .path.display())]
+    Torrent {
+        /// The image.
         path: PathBuf,
         /// Why not.
         #[source]
@@ -305,21 +314,49 @@ impl<'a> Build<'a> {
         // Where it was not renamed, the room is needed for the next one.
         let _ = fs::remove_file(&raw);
         tracing::info!("packed {} bytes into {} bytes", packed.raw_size, packed.container_size);
+        let torrent_sha256 = self.torrent(file, &out)?;
         self.whole.push((out, file.into()));
         if let Some(index) = &packed.index {
             self.index(file, index)?;
         }
-        self.built.push(Built { file: file.into(), format: format.into(), container, packed });
+        self.built.push(Built {
+            file: file.into(),
+            format: format.into(),
+            container,
+            packed,
+            torrent_sha256,
+        });
         Ok(())
     }
 
     /// Writes the chunk index that belongs to `file`.
     fn index(&mut self, file: &Path, index: &Index) -> Result<(), StepError> {
+        self.beside(file, index::SUFFIX, &index.to_bytes())
+    }
+
+    /// Writes the torrent of `file`, which lies at `packed` by now, where torrents are asked for; gives its SHA-256 sum.
+    fn torrent(&mut self, file: &Path, packed: &Path) -> Result<Option<String>, StepError> {
+        let Some(asked) = &self.plan.scheme.torrents else { return Ok(None) };
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let torrent = Torrent {
+            trackers: asked.trackers.clone(),
+            mirrors: asked.mirrors.iter().map(|folder| format!("{folder}{name}")).collect(),
+            piece_size: asked.piece_size,
+            name,
+        };
+        let made = torrent.of(packed);
+        let bytes = made.map_err(|source| StepError::Torrent { path: file.to_owned(), source })?;
+        self.beside(file, ".torrent", &bytes)?;
+        Ok(Some(digest::sha256(&bytes)))
+    }
+
+    /// Writes a file that is to appear beside `file`, called after it with a suffix.
+    fn beside(&mut self, file: &Path, suffix: &str, bytes: &[u8]) -> Result<(), StepError> {
         let mut name = file.file_name().unwrap_or_default().to_owned();
-        name.push(index::SUFFIX);
+        name.push(suffix);
         let (staged, place) = (self.plan.places.staging.join(&name), file.with_file_name(&name));
         let failed = |source| StepError::Publish { path: place.clone(), source };
-        fs::write(&staged, index.to_bytes()).map_err(failed)?;
+        fs::write(&staged, bytes).map_err(failed)?;
         fs::File::open(&staged).and_then(|file| file.sync_all()).map_err(failed)?;
         self.whole.push((staged, place));
         Ok(())

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bareon_image::HttpOptions;
+use bareon_image::{HttpOptions, TorrentOptions};
 use serde_json::Value;
 
 use super::{
@@ -139,6 +139,20 @@ impl Settings {
         match &self.input_data {
             Some(text) => input::parse(text),
             None => input::read(&self.input_data_file),
+        }
+    }
+
+    /// How images are shared by torrents.
+    pub fn torrent(&self) -> TorrentOptions {
+        TorrentOptions {
+            timeout: self.torrent_timeout.0,
+            seed: self.torrent_seed_seconds,
+            seed_percent: Some(self.torrent_seed_ratio.0).filter(|percent| *percent > 0),
+            upload_limit: self.torrent_upload_limit.map(|limit| limit.0),
+            dht: self.torrent_dht,
+            local_discovery: self.torrent_lsd,
+            spool: self.torrent_spool.clone(),
+            spare: None,
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Kind {
     Timeout,
     /// A number of bytes with its unit.
     Size,
+    /// A number, fractions allowed.
+    Ratio,
     /// Any text.
     Text,
     /// The path of a file or directory.
@@ -38,6 +40,7 @@ impl Kind {
             Self::Int => "a whole number, not negative".into(),
             Self::Seconds => "a number of seconds, such as 10 or 2.5".into(),
             Self::Timeout => "a number of seconds above 0, such as 10 or 2.5".into(),
+            Self::Ratio => "a number such as 1 or 1.5".into(),
             Self::Size => "a number of bytes with its unit, such as 256MiB or 1GB".into(),
             Self::Text => "a text".into(),
             Self::Path => "a path".into(),
@@ -50,7 +53,7 @@ impl Kind {
     pub const fn placeholder(self) -> &'static str {
         match self {
             Self::Bool => "BOOL",
-            Self::Int => "N",
+            Self::Int | Self::Ratio => "N",
             Self::Seconds | Self::Timeout => "SECONDS",
             Self::Size => "SIZE",
             Self::Text => "TEXT",
@@ -95,6 +98,19 @@ impl Setting for Duration {
 
     fn read(text: &str) -> Option<Self> {
         Self::try_from_secs_f64(text.parse().ok()?).ok()
+    }
+}
+
+/// How many times something is had, in hundredths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ratio(pub u64);
+
+impl Setting for Ratio {
+    const KIND: Kind = Kind::Ratio;
+
+    fn read(text: &str) -> Option<Self> {
+        // What is allowed is what is for seconds: finite, and not negative.
+        u64::try_from(Duration::read(text)?.as_millis() / 10).ok().map(Self)
     }
 }
 
@@ -310,6 +326,15 @@ mod tests {
         assert_eq!(Bytes::read("256MiB"), Some(Bytes(256 << 20)));
         for text in ["0B", "256", "MiB", ""] {
             assert_eq!(Bytes::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_kept_in_hundredths() {
+        assert_eq!(Ratio::read("1.5"), Some(Ratio(150)));
+        assert_eq!(Ratio::read("0"), Some(Ratio(0)));
+        for text in ["-1", "inf", "nan", "much", ""] {
+            assert_eq!(Ratio::read(text), None, "{text}");
         }
     }
 

@@ -30,6 +30,8 @@ pub struct BuildScheme {
     pub tar: Option<TarImage>,
     /// A disk with a table, a boot loader and the whole tree, too.
     pub disk: Option<DiskImage>,
+    /// The torrents that are made of all of these; nothing makes none.
+    pub torrents: Option<Torrents>,
     /// Where the metadata of the images are written; nothing for a bootstrap ramdisk, which has its own.
     pub metadata: Option<PathBuf>,
     /// The bootstrap ramdisk that is made of the tree, in place of images.
@@ -185,6 +187,17 @@ pub struct DiskImage {
     pub format: ImageFormat,
     /// The kernel's parameters beside `root=`.
     pub kernel_params: String,
+}
+
+/// Torrents of images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Torrents {
+    /// Where peers tell of themselves.
+    pub trackers: Vec<String>,
+    /// Folders on servers, each with `/` at its end, that have the same files.
+    pub mirrors: Vec<String>,
+    /// The size of a piece in bytes; nothing for one by the size of the image.
+    pub piece_size: Option<u32>,
 }
 
 /// A bootstrap ramdisk: kernel, initrd and a squashfs of the tree, with metadata.

@@ -48,7 +48,7 @@ fn image(built: &Built) -> Value {
     let packed = &built.packed;
     let index = packed.index.as_ref();
     let name = built.file.file_name().unwrap_or_default().to_string_lossy();
-    json!({
+    let mut told = json!({
         "container_name": name,
         "container": built.container.name(),
         "container_size": packed.container_size,
@@ -62,7 +62,12 @@ fn image(built: &Built) -> Value {
         "raw_sha256": packed.raw_sha256,
         "index_name": index.map(|_| format!("{name}{}", bareon_image::index::SUFFIX)),
         "index_sha256": index.map(|index| sha256(index.to_bytes())),
-    })
+    });
+    if let Some(sum) = &built.torrent_sha256 {
+        told["torrent_name"] = format!("{name}.torrent").into();
+        told["torrent_sha256"] = sum.as_str().into();
+    }
+    told
 }
 
 fn repo(repo: &Repo) -> Value {

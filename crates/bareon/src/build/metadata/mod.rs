@@ -80,6 +80,8 @@ pub struct Built {
     pub container: Container,
     /// Its sizes and sums.
     pub packed: Packed,
+    /// The SHA-256 sum of its torrent in hex, where one was made.
+    pub torrent_sha256: Option<String>,
 }
 
 /// The Release file of a repository.

@@ -85,6 +85,7 @@ fn scheme(output: &Path) -> BuildScheme {
         images: Vec::new(),
         tar: None,
         disk: None,
+        torrents: None,
         metadata: Some(output.join("root.yaml")),
         bootstrap: None,
         shown: Value::Null,
@@ -102,7 +103,7 @@ fn built() -> Vec<Built> {
         index: None,
     };
     let file = "/srv/root.img.gz".into();
-    vec![Built { file, format: "ext4".into(), container: Container::Gzip, packed }]
+    vec![Built { file, format: "ext4".into(), container: Container::Gzip, packed, torrent_sha256: None }]
 }
 
 /// What is written with these facts, by final name.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Told, bootstrap, custom, given, images, repos, shown, suites};
+use super::{Told, bootstrap, custom, given, images, repos, shown, suites, torrent};
 use crate::{
     drivers::{Mistake, Mistakes, place::Place},
     objects::{
@@ -35,6 +35,7 @@ pub(super) fn images(root: &Place<'_>, told: &mut Told) -> Option<BuildScheme> {
     base.images.names_differ(root, more, told);
     let mut scheme = scheme(root, base, packages, &shown_packages);
     (scheme.tar, scheme.disk) = (tar, disk);
+    scheme.torrents = torrent::read(root, told);
     Some(scheme)
 }
 
@@ -80,6 +81,7 @@ fn scheme(root: &Place<'_>, base: Base, packages: Vec<String>, shown_packages: &
         images: base.images.images,
         tar: None,
         disk: None,
+        torrents: None,
         bootstrap: None,
         shown,
     }

@@ -17,6 +17,7 @@ mod shown;
 mod suites;
 #[cfg(test)]
 mod tests;
+mod torrent;
 
 use serde_json::Value;
 

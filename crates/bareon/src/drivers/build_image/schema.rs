@@ -19,6 +19,20 @@ struct Images {
     tar_image: Option<TarImage>,
     /// A disk with a table, a boot loader for BIOS and UEFI, and the whole tree, too.
     disk_image: Option<DiskImage>,
+    /// A torrent beside each of these files.
+    torrent: Option<Torrent>,
+}
+
+/// How torrents are made.
+#[derive(JsonSchema)]
+struct Torrent {
+    /// Where peers tell of themselves: `http://`, `https://` or `udp://`. Without one, they are found in their own network
+    /// only.
+    trackers: Option<Vec<String>>,
+    /// Folders on servers, by http or https, that the files will be uploaded to, for clients that fetch from there, too.
+    mirrors: Option<Vec<String>>,
+    /// The size of a piece in bytes: a power of two from 262144 to 16777216; by the size of the file where not given.
+    piece_size: Option<u32>,
 }
 
 /// An operating system, and the ramdisk that it is packed into.

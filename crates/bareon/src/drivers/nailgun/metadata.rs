@@ -104,7 +104,9 @@ impl Metadata {
             tracing::warn!("image metadata: `images` is left out: it is no list");
             return None;
         };
+        // A torrent is called after its image.
         let name = base_name(uri);
+        let name = name.strip_suffix(".torrent").unwrap_or(name);
         images.iter().find(|image| image.get("container_name").and_then(Value::as_str) == Some(name))
     }
 }
