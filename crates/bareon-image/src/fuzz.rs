@@ -10,8 +10,10 @@ use std::{
 
 use crate::{
     Container, Options,
+    chunks::work::{self, Work},
     container::{self, Ahead, Limits},
     digest,
+    index::Index,
     pool::{Buffer, Pool},
     shared::Shared,
     source::{
@@ -59,6 +61,33 @@ pub fn pieces(bytes: &[u8]) {
         let whole = in_one(container, bytes);
         assert!(whole.is_ok_and(|whole| whole == found), "{container} has other data in pieces");
     }
+}
+
+/// Any bytes as a chunk index, as they are and with the hash that they should end with: nothing in it leads outside the
+/// image, and all of the image is work for somebody.
+///
+/// # Panics
+/// When that does not hold.
+pub fn index(bytes: &[u8]) {
+    let _ = Index::from_bytes(bytes);
+    let sealed = [bytes, blake3::hash(bytes).as_bytes()].concat();
+    let Ok(index) = Index::from_bytes(&sealed) else { return };
+    assert!(index.to_bytes() == sealed, "it is written otherwise than it was read");
+    let mut next = 0;
+    for (number, chunk) in index.chunks.iter().enumerate() {
+        let raw = index.raw_range(number);
+        assert!(raw.start == next && raw.end > next && raw.end <= index.raw_size, "chunk {number}: {raw:?}");
+        assert!(chunk.offset + u64::from(chunk.length) <= index.container_size, "chunk {number}");
+        next = raw.end;
+    }
+    assert!(next == index.raw_size);
+    let mut done = 0;
+    for work in work::of(&index) {
+        let (Work::Zeros(chunks) | Work::Data(chunks)) = work;
+        assert!(chunks.start == done && chunks.end > done, "{chunks:?} after {done}");
+        done = chunks.end;
+    }
+    assert!(done == index.chunks.len());
 }
 
 /// Any datagrams, each with its length before it, as those of a TFTP server: what is taken is in order, and no more
@@ -216,6 +245,12 @@ mod tests {
     fn pieces_survive_the_corpus_and_changes_of_it() {
         run("pieces", pieces);
     }
+
+    #[test]
+    fn indexes_lead_nowhere_else() {
+        run("index", index);
+    }
+
     #[test]
     fn tftp_survives_the_corpus_and_changes_of_it() {
         run("tftp", tftp);

@@ -17,7 +17,7 @@
 
 mod journal;
 mod unpack;
-mod work;
+pub(crate) mod work;
 mod worker;
 
 use std::{
