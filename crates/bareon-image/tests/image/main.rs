@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod chunks;
+#[path = "../common/mod.rs"]
+mod common;
 mod containers;
 mod data;
 mod device;

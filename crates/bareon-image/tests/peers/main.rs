@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod nginx;
 mod process;
 mod registry;
