@@ -1,4 +1,5 @@
-//! A whole-disk image, made of a tree without loop devices, boots by BIOS and by UEFI.
+//! A whole-disk image, made of a tree without loop devices, boots by BIOS and by UEFI, also from the larger disk that it was
+//! written to.
 
 use std::{
     fs,
@@ -10,14 +11,21 @@ use bareon::{
     objects::build::{Container, DiskImage, ImageFormat},
 };
 use bareon_host::System;
+use bareon_image::{
+    Silent,
+    pack::{Packing, pack as pack_image},
+};
 use bareon_tests::vm::{
     assets,
     boot::{self, CHECK},
+    document::KERNEL_PARAMETER,
     machine::{Bus, Disk, FAST, Firmware, Machine},
     process,
 };
 
-use crate::case::{Facts, ok};
+use serde_json::json;
+
+use crate::case::{Case, Facts, ok};
 
 /// No file of the image is later.
 const EPOCH: u64 = 1_700_000_000;
@@ -46,7 +54,7 @@ fn a_disk_image_boots_by_bios_and_uefi_and_is_the_same_when_it_is_built_again() 
         file: PathBuf::new(),
         container: Container::Raw,
         format: ImageFormat::Ext4,
-        kernel_params: format!("console=ttyS0 {FAST} {CHECK}"),
+        kernel_params: format!("console=ttyS0 {KERNEL_PARAMETER} {FAST} {CHECK}"),
     };
     let build = |name: &str| {
         let raw = work.path().join(name);
@@ -70,4 +78,31 @@ fn a_disk_image_boots_by_bios_and_uefi_and_is_the_same_when_it_is_built_again() 
         facts.has("mounts", "/boot/efi /dev/vda2 vfat");
         facts.has("cmdline", "root=UUID=");
     }
+    onto_a_larger_disk(&disk.path);
+}
+
+/// Has a machine fetch the image for its own disk, and start from that.
+fn onto_a_larger_disk(raw: &Path) {
+    let case = Case::new(Firmware::Bios, Bus::Virtio);
+    let file = case.machine.dir.join("disk.img.zst");
+    let packed = ok(pack_image(raw, Packing::Zstd, &file, 2, &Silent));
+    case.images.file("/disk.img.zst", file);
+    let document = json!({
+        "version": 1,
+        "disks": [{"name": "all", "match": {"path": format!("/dev/{}", case.target().link())}}],
+        "images": [{
+            "target": "all", "format": "disk", "grow": true,
+            "url": case.images.url("/disk.img.zst"), "raw_sha256": packed.raw_sha256,
+        }],
+    });
+    let script = "provision --data-driver bareon && nothing_left || exit 1
+        sgdisk --verify /dev/vda >/out/table
+        blockdev --getsize64 /dev/vda /dev/vda3 >/out/sizes";
+    let outcome = case.run("whole", &document, script);
+    assert_eq!(outcome.status, 0, "{outcome}");
+    assert!(outcome.file("table").contains("No problems found"), "{outcome}");
+    let sizes: Vec<u64> = outcome.file("sizes").lines().map(|size| ok(size.parse())).collect();
+    assert!(sizes[1] > packed.raw_size && sizes[1] > sizes[0] - (200 << 20), "{sizes:?}: {outcome}");
+    let facts = case.check("from-its-disk");
+    facts.has("root", "/dev/vda3 ext4");
 }

@@ -170,9 +170,60 @@ fn without_query(uri: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::prop_assert, proptest, sample::select};
     use serde_json::json;
 
     use super::*;
+
+    /// What metadata are made of, and what they had better not be.
+    const WORDS: [&str; 32] = [
+        "images:\n",
+        "os:\n",
+        "- ",
+        "  ",
+        "\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        ": ",
+        "&a ",
+        "*a",
+        "<<: ",
+        "!!int ",
+        "!!binary ",
+        "container_name: i.img.gz",
+        "raw_size: ",
+        "raw_md5: ",
+        "container_sha256: ",
+        "name: ",
+        "major: ",
+        "minor: ",
+        "5",
+        "-1",
+        "1e99",
+        "18446744073709551616",
+        "0x1f",
+        "~",
+        "'aa'",
+        "\"\\e[2J\"",
+        "|\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_metadata_are_survived(words in vec(select(WORDS.as_slice()), 0..60)) {
+            let metadata = read(&words.concat());
+            let found = metadata.image(&image("http://h/a/i.img.gz"), "/dev/sda4".into());
+            prop_assert!(found.target_device == "/dev/sda4");
+            if let Some(os) = metadata.os() {
+                prop_assert!(SYSTEMS.contains(&os.name.as_str()));
+            }
+            // It goes to consoles.
+            prop_assert!(metadata.os_name().is_none_or(|name| !name.contains(char::is_control)));
+        }
+    }
 
     fn image(uri: &str) -> ImageSource {
         let (format, container) = ("ext4".into(), "gzip".into());
