@@ -48,13 +48,15 @@ fn two_builds_give_the_same_bytes_and_hold_nothing_of_the_builder() {
     let files = [
         "root.cdx.json",
         "root.img.gz",
+        "root.img.gz.bidx",
         "root.provenance.json",
         "root.spdx.json",
         "root.tar.zst",
+        "root.tar.zst.bidx",
         "root.yaml",
     ];
     assert_eq!(one.made(), files);
-    for file in ["root.img.gz", "root.tar.zst", "root.spdx.json", "root.cdx.json"] {
+    for file in ["root.img.gz", "root.img.gz.bidx", "root.tar.zst", "root.spdx.json", "root.cdx.json"] {
         let read = |bench: &Bench| fs::read(bench.path("out").join(file)).unwrap();
         assert!(read(&one) == read(&two), "{file} differs");
     }
