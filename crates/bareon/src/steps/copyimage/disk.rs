@@ -63,6 +63,8 @@ impl WholeDisk {
                 host.run(&sgdisk::settle_in(&name))?;
             }
             let grown = if self.grow { grow_last(&name, host)? } else { None };
+            // sgdisk has the kernel read the table anew, as it was before the last partition grew.
+            forget(&name, host)?;
             let add = if is_mapped(&name) { kpartx::update(&name) } else { partx::add(&name) };
             host.run(&add)?;
             grown
