@@ -67,6 +67,8 @@ struct Transfer<'a> {
     raw: AtomicU64,
     reused: AtomicU64,
     resumes: AtomicU64,
+    /// Whether the target's beginning is cleared, so that the rest of it may be written.
+    begun: AtomicBool,
     /// Whether there was no place that gives pieces.
     whole_only: AtomicBool,
 }
@@ -182,6 +184,7 @@ pub fn write(
         raw: AtomicU64::new(0),
         reused: AtomicU64::new(0),
         resumes: AtomicU64::new(0),
+        begun: AtomicBool::new(false),
         whole_only: AtomicBool::new(false),
     };
     progress.started(Some(index.raw_size), Some(index.container_size));
@@ -221,11 +224,13 @@ impl Transfer<'_> {
                         .and_then(|go| if go { Worker::new(self, number).run() } else { Ok(()) });
                     worked.unwrap_or_else(|error| self.control.fail(error));
                 };
-                let started = thread::Builder::new().name("chunks".to_owned()).spawn_scoped(scope, work);
-                workers.push(started.map_err(|source| ImageError::Internal { source: Some(source) })?);
+                match thread::Builder::new().name("chunks".to_owned()).spawn_scoped(scope, work) {
+                    Ok(worker) => workers.push(worker),
+                    Err(source) => self.control.fail(ImageError::Internal { source: Some(source) }),
+                }
             }
             drop((at_work, opening));
-            self.watch(&ended, told, progress)?;
+            self.watch(&ended, told, progress);
             // A thread that fell over has not done its work.
             if workers.into_iter().map(thread::ScopedJoinHandle::join).any(|worker| worker.is_err()) {
                 return Err(ImageError::Internal { source: None });
@@ -245,18 +250,18 @@ impl Transfer<'_> {
         opened: &Receiver<()>,
     ) -> Result<bool, ImageError> {
         let Some(opening) = opening else {
-            // There is never anything: it ends when the first is done.
+            // There is never anything: it ends when the first is done, well or badly.
             let _ = opened.recv();
-            return Ok(!self.control.stopped());
+            return Ok(self.begun.load(Ordering::SeqCst));
         };
-        let gives = self.gives_pieces()?;
-        if gives {
+        if self.gives_pieces()? {
             self.medium.begin()?;
+            self.begun.store(true, Ordering::SeqCst);
         } else {
             self.no_ranges();
         }
         drop(opening);
-        Ok(gives)
+        Ok(self.begun.load(Ordering::SeqCst))
     }
 
     fn gives_pieces(&self) -> Result<bool, ImageError> {
@@ -310,12 +315,7 @@ impl Transfer<'_> {
     }
 
     /// Tells progress and writes the journal until all threads ended.
-    fn watch(
-        &self,
-        ended: &Receiver<()>,
-        told: &Receiver<Notice>,
-        progress: &dyn Progress,
-    ) -> Result<(), ImageError> {
+    fn watch(&self, ended: &Receiver<()>, told: &Receiver<Notice>, progress: &dyn Progress) {
         let (mut chunk, mut noted) = (0, Instant::now());
         loop {
             let ended = ended.recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected);
@@ -327,11 +327,11 @@ impl Transfer<'_> {
             }
             progress.advanced(raw, self.control.fetched());
             if let Some(journal) = self.journal.as_ref().filter(|_| ended || noted.elapsed() >= NOTED_EVERY) {
-                journal.write(self.medium)?;
+                journal.write(self.medium).unwrap_or_else(|error| self.control.fail(error));
                 noted = Instant::now();
             }
             if ended {
-                return Ok(());
+                return;
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use bareon_host::{Cmd, Runner, blkid, kpartx, lock, partx, sfdisk, sgdisk};
+use bareon_host::{Cmd, CommandError, Runner, blkid, kpartx, lock, partx, sfdisk, sgdisk};
 use bareon_image::{Device, ImageError, Medium, Target, TargetState};
 
 use super::{CopyImageError, grow::Grow};
@@ -58,13 +58,13 @@ impl WholeDisk {
         let grown = {
             let _lock = lock::exclusive(disk)?;
             // udev may have had the kernel read it already.
-            forget(&name, host)?;
+            forget_partitions(&name, host)?;
             if blkid::probed(&host.run(&blkid::probe(&name))?).table.as_deref() == Some("gpt") {
                 host.run(&sgdisk::settle_in(&name))?;
             }
             let grown = if self.grow { grow_last(&name, host)? } else { None };
             // sgdisk has the kernel read the table anew, as it was before the last partition grew.
-            forget(&name, host)?;
+            forget_partitions(&name, host)?;
             let add = if is_mapped(&name) { kpartx::update(&name) } else { partx::add(&name) };
             host.run(&add)?;
             grown
@@ -77,17 +77,21 @@ impl WholeDisk {
     }
 }
 
-/// Has the kernel forget the partitions that lay there before.
+/// Has the kernel forget the partitions that lay there before anything is written.
 pub(super) fn forget(disk: &str, host: &dyn Runner) -> Result<(), CopyImageError> {
+    forget_partitions(disk, host).map_err(|source| CopyImageError::Held { disk: disk.into(), source })
+}
+
+/// Has the kernel forget all partitions that it knows of a disk.
+fn forget_partitions(disk: &str, host: &dyn Runner) -> Result<(), CommandError> {
     let kernel = Kernel::default();
-    let forgotten = if is_mapped(disk) {
+    if is_mapped(disk) {
         host.run(&kpartx::delete(disk)).map(drop)
     } else if kernel.partitions(&kernel.name(disk)).is_empty() {
         Ok(())
     } else {
         partitioning::forget(host, disk)
-    };
-    forgotten.map_err(|source| CopyImageError::Held { disk: disk.into(), source })
+    }
 }
 
 /// Lets the last partition reach to the disk's end, and tells its number.
