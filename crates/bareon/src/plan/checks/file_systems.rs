@@ -85,14 +85,9 @@ impl Checks<'_> {
         self.special(path, fs);
         match fs.fs_type.parse::<FsType>() {
             Err(unknown) => {
-                let remedy = "use one of them";
-                self.refuse(
-                    &[Stage::Partition, Stage::Bootloader],
-                    &format!("{path}/fs_type"),
-                    &fs.fs_type,
-                    &unknown.to_string(),
-                    remedy,
-                );
+                // The type is given to mkfs, and to mount in each of the stages.
+                let at = format!("{path}/fs_type");
+                self.refuse(&WRITING, &at, &fs.fs_type, &unknown.to_string(), "use one of them");
             }
             Ok(kind) if fs.fs_label.len() > kind.label_limit() => {
                 let problem = format!(

@@ -92,9 +92,7 @@ impl Checks<'_> {
         } else if format == QCOW2 && fs.is_none() {
             let remedy = "say which file system lies there, or name a disk";
             self.refuse(&Stage::ALL, &at, target, "it is not said what the qcow2 is of", remedy);
-        } else if format == TAR
-            && fs.and_then(|fs| fs.fs_type.parse().ok()).is_none_or(|fs: FsType| fs == FsType::Swap)
-        {
+        } else if format == TAR && fs.is_none_or(|fs| fs.fs_type.parse() == Ok(FsType::Swap)) {
             let problem = "the layout has no file system there that files can be unpacked into";
             let remedy = "say which it is to be, such as ext4";
             self.refuse(&[Stage::CopyImage], &at, target, problem, remedy);

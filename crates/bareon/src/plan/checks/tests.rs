@@ -148,7 +148,7 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
         at!(DATA, "/fs_type", BOTH, |d| {
             (fs(d, 1).device, fs(d, 1).fs_type) = ("/dev/sda2".into(), "ext4".into());
         }),
-        at!(DATA, "/fs_type", BOTH, |d| fs(d, 1).fs_type = "zfs".into()),
+        at!(DATA, "/fs_type", WRITING, |d| fs(d, 1).fs_type = "zfs".into()),
         at!(DATA, "/fs_type", LAYOUT, |d| d.partition_scheme.parteds[1].partitions[0].end = Mib(300)),
         at!(DATA, "/fs_label", LAYOUT, |d| fs(d, 1).fs_label = "thirteen long".into()),
         at!(DATA, "/fs_options", LAYOUT, |d| fs(d, 1).fs_options = "-m 0 /dev/sdz".into()),
@@ -168,7 +168,7 @@ fn changes() -> Vec<(Change, String, &'static [Stage])> {
         at!(DISK, "", BOTH, |d| {
             d.partition_scheme.parteds[0].partitions[1].esp = false;
         }),
-        at!(ROOT, "/fs_type", BOTH, |d| fs(d, 0).fs_type = String::new()),
+        at!(ROOT, "/fs_type", WRITING, |d| fs(d, 0).fs_type = String::new()),
     ]
 }
 
