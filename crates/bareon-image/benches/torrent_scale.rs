@@ -28,7 +28,7 @@ use sha2::Sha256;
 const COUNTS: [u8; 4] = [1, 4, 8, 16];
 
 /// The size of the image in bytes.
-const SIZE: usize = 32 << 20;
+const SIZE: usize = 128 << 20;
 
 /// What the server can send, in Mbit/s.
 const LINE: usize = 80;

@@ -12,7 +12,11 @@ use std::{
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::{store::Store, swarm::Swarm};
+use super::{
+    order::{self, Order},
+    store::Store,
+    swarm::Swarm,
+};
 use crate::{
     Algorithm, Container, ImageError, MIB, Medium, Options, Progress, Request, Sums, TargetState, Written,
     container,
@@ -125,6 +129,7 @@ impl<'a> Direct<'a> {
         let (shared, told) = Shared::new();
         let goes_on = || shared.goes_on(&told, progress);
         let mut swarm = self.joined(&shared, &goes_on)?;
+        order::scatter(&swarm, Order::Any);
         Self::fetched(&mut swarm, &shared, &goes_on, progress)?;
         let length = swarm.length();
         let sums = self.verified(length, &shared, &goes_on)?;

@@ -7,6 +7,8 @@
 mod certificates;
 mod direct;
 mod keep;
+mod meet;
+mod order;
 mod shelf;
 mod store;
 mod stream;

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     keep,
+    order::{self, Order},
     swarm::{Swarm, failed},
 };
 use crate::{
@@ -48,6 +49,7 @@ impl Stream {
         let choose = Box::new(move |length| keep::place(&told, length, &kept));
         let swarm = Swarm::join(uri, options, &watch, choose)?;
         let (sender, pieces) = channel(AHEAD);
+        order::scatter(&swarm, Order::Forward);
         swarm.start(pump(Arc::clone(swarm.torrent()), from, sender));
         let left = swarm.length().saturating_sub(from);
         let mut stream = Self { uri: shown, swarm, watch, pieces, current: (Vec::new(), 0), left };

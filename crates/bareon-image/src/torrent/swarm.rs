@@ -14,14 +14,17 @@ use std::{
     panic,
     path::PathBuf,
     pin::pin,
-    sync::{Arc, Once},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use librqbit::{
-    AddTorrent, AddTorrentOptions, DhtSessionConfig, ListenerOptions, ManagedTorrent, Session,
-    SessionOptions, limits::LimitsConfig, storage::StorageFactoryExt,
+    AddTorrent, AddTorrentOptions, ConnectionOptions, DhtSessionConfig, ListenerOptions, ManagedTorrent,
+    Session, SessionOptions, limits::LimitsConfig, storage::StorageFactoryExt,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -29,7 +32,8 @@ use tokio::{
 };
 
 use super::{
-    certificates,
+    certificates, meet,
+    order::SCOUTS,
     shelf::{Choose, Shelf},
 };
 use crate::{
@@ -48,6 +52,9 @@ const ANNOUNCED: Duration = Duration::from_secs(10);
 /// The name of its threads, by which their panics are known.
 const THREAD: &str = "torrent";
 
+/// How many at most read and write pieces at once.
+const AT_WORK: usize = 8;
+
 /// See the module.
 pub struct Swarm {
     uri: String,
@@ -62,6 +69,8 @@ pub struct Swarm {
     /// How many bytes had come, and when the last of them did.
     heard: (u64, Instant),
     complete_since: Option<Instant>,
+    /// How many bytes others were given that librqbit counts no more.
+    given: Arc<AtomicU64>,
 }
 
 impl Swarm {
@@ -104,6 +113,8 @@ impl Swarm {
             }
         };
         let length = shelf.length().ok_or(ImageError::Internal { source: None })?;
+        let given = Arc::default();
+        runtime.spawn(meet::again(Arc::clone(&session), Arc::clone(&added), Arc::clone(&given)));
         Ok(Self {
             uri: shown,
             options: torrent.clone(),
@@ -114,6 +125,7 @@ impl Swarm {
             length,
             heard: (0, Instant::now()),
             complete_since: None,
+            given,
         })
     }
 
@@ -176,7 +188,8 @@ impl Swarm {
         }
         let (fetched, peers) =
             stats.live.map_or((0, 0), |live| (live.snapshot.fetched_bytes, live.snapshot.peer_stats.live));
-        if fetched > self.heard.0 || stats.finished {
+        // It begins at nothing when the connections are made anew.
+        if fetched != self.heard.0 || stats.finished {
             self.heard = (fetched, Instant::now());
         }
         if self.heard.1.elapsed() > self.options.timeout {
@@ -189,7 +202,8 @@ impl Swarm {
     pub fn giving(&mut self) -> bool {
         let stats = self.torrent.stats();
         let since = *self.complete_since.get_or_insert_with(Instant::now);
-        let given = stats.uploaded_bytes.saturating_mul(100) / self.length.max(1);
+        let given = self.given.load(Ordering::Relaxed).saturating_add(stats.uploaded_bytes);
+        let given = given.saturating_mul(100) / self.length.max(1);
         let enough = self.options.seed_percent.is_some_and(|percent| given >= percent);
         let over = enough || since.elapsed() >= self.options.seed || stats.error.is_some();
         if over {
@@ -252,6 +266,12 @@ fn session_options(options: &TorrentOptions, ipv4_only: bool) -> SessionOptions 
         listen: Some(listen),
         ipv4_only,
         ratelimits: LimitsConfig { upload_bps: upload.and_then(NonZeroU32::new), download_bps: None },
+        connect: Some(ConnectionOptions {
+            peer_opts: Some(meet::connections()),
+            ..ConnectionOptions::default()
+        }),
+        // A reader counts as one that is at work all the time.
+        runtime_worker_threads: Some(AT_WORK + SCOUTS),
         client_name_and_version: Some(concat!("bareon-image/", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SessionOptions::default()
     }
