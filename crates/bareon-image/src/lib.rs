@@ -43,13 +43,13 @@ pub use container::Container;
 pub use digest::{Algorithm, Sums};
 pub use error::{ImageError, WriteError};
 pub use metainfo::{PIECE_SIZES, Torrent};
-pub use pipeline::{ceiling, fetch, write, write_to};
+pub use pipeline::{ceiling, fetch, write, write_devices, write_to};
 pub use progress::{Progress, Silent};
 pub use request::{
     HttpOptions, Options, ProxyUse, Reimage, Request, TargetState, TorrentOptions, Verify, Written,
 };
 pub use source::{check_uri, client::build as http_client, demands_digest, holds_digest, shown};
-pub use target::{Device, Medium, Spare, Target};
+pub use target::{Device, LOOKED_AT, Medium, Misfit, Spare, Target};
 
 /// 2^20 bytes.
 const MIB: u64 = 1 << 20;

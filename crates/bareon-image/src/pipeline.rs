@@ -11,6 +11,8 @@
 //!
 //! The first failure of any stage is the one that is returned; it stops all others.
 
+#[cfg(feature = "torrent")]
+use std::ops::ControlFlow;
 use std::{
     sync::Arc,
     thread::{self, ScopedJoinHandle},
@@ -20,8 +22,8 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Algorithm, Container, Device, ImageError, Medium, Options, Progress, Request, Sums, Target, TargetState,
-    Verify, WriteError, Written, chunks, container,
+    Algorithm, Container, Device, ImageError, Options, Progress, Request, Sums, Target, TargetState, Verify,
+    WriteError, Written, chunks, container,
     digest::{self, Adding},
     feed::{Feed, Fetched, Opened, Packed},
     pool::{ALIGN, Buffer, Pool},
@@ -66,33 +68,53 @@ pub fn write(
 ) -> Result<Written, WriteError> {
     let untouched = |error| WriteError { error, target: TargetState::Untouched };
     request.check().map_err(untouched)?;
-    let medium = Medium::open(target).map_err(untouched)?;
-    if let Some(index) = chunks::index(request, options, progress).map_err(untouched)? {
-        let written = chunks::write(request, &index, options, &medium, progress);
-        let written = written.map_err(|error| WriteError { error, target: medium.state() })?;
-        if let Some(written) = written {
+    let mut device = Device::open(target).map_err(untouched)?;
+    write_devices(request, options, std::slice::from_mut(&mut device), progress)
+        .map_err(|error| WriteError { error, target: device.state() })
+}
+
+/// Writes an image onto all of `devices`, by its chunk index where it has one. What each holds after, it tells itself.
+///
+/// # Errors
+/// As [`write()`]. One device that fails fails all: they are to hold the same, or nothing.
+pub fn write_devices(
+    request: &Request,
+    options: &Options,
+    devices: &mut [Device],
+    progress: &dyn Progress,
+) -> Result<Written, ImageError> {
+    request.check()?;
+    if let Some(index) = chunks::index(request, options, progress)? {
+        if let Some(written) = chunks::write(request, &index, options, devices, progress)? {
             return Ok(written);
         }
-        medium.forget();
+        devices.iter_mut().try_for_each(Target::restart)?;
     }
-    let medium = Arc::new(medium);
     // A raw image of a torrent comes in any order; what is not to be had so is fetched from the other addresses.
     #[cfg(feature = "torrent")]
-    let request = &match crate::torrent::write(request, options, &medium, progress) {
-        std::ops::ControlFlow::Continue(rest) => rest,
-        std::ops::ControlFlow::Break(done) => {
-            return done.map_err(|error| WriteError { error, target: medium.state() });
+    let rest;
+    #[cfg(feature = "torrent")]
+    let request = match &*devices {
+        [device] if !device.is_choosy() => {
+            rest = match crate::torrent::write(request, options, device.medium(), progress) {
+                ControlFlow::Continue(rest) => rest,
+                ControlFlow::Break(done) => return done,
+            };
+            &rest
         }
+        _ => request,
     };
-    let mut device = Device::over(medium);
-    write_to(request, options, &mut [&mut device], progress)
-        .map_err(|error| WriteError { error, target: device.state() })
+    let mut targets: Vec<&mut dyn Target> = Vec::new();
+    for device in devices {
+        targets.push(device);
+    }
+    write_to(request, options, &mut targets, progress)
 }
 
 /// Writes an image to all of `targets`, which get the same bytes. What each holds after, it tells itself.
 ///
 /// # Errors
-/// As [`write()`]. One target that fails fails all: they are to hold the same, or nothing.
+/// As [`write_devices()`].
 ///
 /// Where an address gives an image that is not the one expected, all begins anew without it, as long as there are
 /// others.

@@ -1,7 +1,8 @@
-//! An image with a chunk [`index`](crate::index) onto a device: many pieces at once, in any order, each checked on its own.
+//! An image with a chunk [`index`](crate::index) onto a device, or several: many pieces at once, in any order, each checked on its own.
 //!
 //! ```text
 //! work.rs      what is to be done: runs of zeros, runs of chunks
+//! side.rs      one of the devices: what stands on it already
 //! worker.rs    threads that take the next of it: look whether a chunk stands there already, fetch, unpack, check, write
 //! journal.rs   which chunks stand, noted on the target itself, for a run after this one
 //! mod.rs       ties them together, tells progress, commits
@@ -16,6 +17,7 @@
 //! sums are those that the caller expects is said by the index, in which they stand.
 
 mod journal;
+mod side;
 mod unpack;
 pub(crate) mod work;
 mod worker;
@@ -31,13 +33,13 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use journal::Journal;
 use sha2::Digest;
+use side::Side;
 use work::Work;
 use worker::Worker;
 
 use crate::{
-    ImageError, MIB, Medium, Options, Progress, Reimage, Request, Sums, Written, digest, fetch,
+    Device, ImageError, MIB, Options, Progress, Request, Sums, Target, Written, digest, fetch,
     index::{Index, SUFFIX},
     shared::{Notice, Shared, TICK},
     source::{self, Watch, ranged::Ranged, retry::Patience},
@@ -55,19 +57,16 @@ const NOTED_EVERY: Duration = Duration::from_secs(1);
 /// One image on its way: what all threads see.
 struct Transfer<'a> {
     index: &'a Index,
-    medium: &'a Medium,
+    sides: Vec<Side<'a>>,
     places: &'a Ranged,
     options: &'a Options,
     control: Arc<Shared>,
     work: Vec<Work>,
     next: AtomicUsize,
-    /// Which chunks are looked for on the target before they are fetched.
-    look: Vec<bool>,
-    journal: Option<Journal>,
     raw: AtomicU64,
     reused: AtomicU64,
     resumes: AtomicU64,
-    /// Whether the target's beginning is cleared, so that the rest of it may be written.
+    /// Whether the beginnings of the targets are cleared, so that the rest may be written.
     begun: AtomicBool,
     /// Whether there was no place that gives pieces.
     whole_only: AtomicBool,
@@ -143,7 +142,7 @@ fn check(uri: &str, index: &Index, request: &Request) -> Result<(), ImageError> 
     sums.compare(uri, "", &index.sums)
 }
 
-/// Writes the image of `index` onto `medium`; nothing when no place gives pieces of it.
+/// Writes the image of `index` onto `devices`; nothing when no place gives pieces of it.
 ///
 /// # Errors
 /// As [`write()`](crate::write()).
@@ -151,36 +150,25 @@ pub fn write(
     request: &Request,
     index: &Index,
     options: &Options,
-    medium: &Medium,
+    devices: &[Device],
     progress: &dyn Progress,
 ) -> Result<Option<Written>, ImageError> {
     let begun = Instant::now();
     let uri = source::shown(request.uris.first().map_or("", String::as_str));
     check(&uri, index, request)?;
-    medium.check_room(index.raw_size, true)?;
+    devices.iter().try_for_each(|device| device.check_room(index.raw_size, true))?;
     let Some(places) = Ranged::open(&request.uris, &options.http)? else { return Ok(None) };
-    let journal = Journal::of(medium, index);
-    let noted = journal.as_ref().map(|journal| journal.noted(medium)).transpose()?.flatten();
-    let all = options.reimage == Reimage::Differential;
-    let noted_of = |number| noted.as_ref().is_some_and(|noted| noted.has(number));
-    let look: Vec<_> = (0..index.chunks.len()).map(|number| all || noted_of(number)).collect();
-    if let Some(noted) = &noted {
-        let (count, total) = (noted.count(), look.len());
-        tracing::info!(
-            "{uri}: a run before this one ended after {count} of {total} chunks; this one goes on there"
-        );
-    }
+    let sides = devices.iter().map(|device| Side::new(device, index, options.reimage, &uri));
+    let sides = sides.collect::<Result<_, _>>()?;
     let (control, told) = Shared::new();
     let transfer = Transfer {
         index,
-        medium,
+        sides,
         places: &places,
         options,
         control,
         work: work::of(index),
         next: AtomicUsize::new(0),
-        look,
-        journal,
         raw: AtomicU64::new(0),
         reused: AtomicU64::new(0),
         resumes: AtomicU64::new(0),
@@ -192,7 +180,7 @@ pub fn write(
         tracing::info!("{uri}: no server gives parts of it, so it is fetched as a whole, in one stream");
         return Ok(None);
     }
-    medium.commit()?;
+    transfer.sides.iter().try_for_each(|side| side.medium().commit())?;
     Ok(Some(Written {
         uri,
         container: index.container,
@@ -219,10 +207,11 @@ impl Transfer<'_> {
                 let opening = (number == 0).then(|| opening.clone());
                 let work = move || {
                     let _at_work = at_work;
-                    let worked = self
-                        .begin(opening, &opened)
-                        .and_then(|go| if go { Worker::new(self, number).run() } else { Ok(()) });
-                    worked.unwrap_or_else(|error| self.control.fail(error));
+                    let mut worker = Worker::new(self, number);
+                    let done = self
+                        .begin(&mut worker, opening, &opened)
+                        .and_then(|go| if go { worker.run() } else { Ok(()) });
+                    done.unwrap_or_else(|error| self.control.fail(error));
                 };
                 match thread::Builder::new().name("chunks".to_owned()).spawn_scoped(scope, work) {
                     Ok(worker) => workers.push(worker),
@@ -242,10 +231,11 @@ impl Transfer<'_> {
         })
     }
 
-    /// The first worker looks whether there is a place that gives pieces, before the target is touched. The others wait
-    /// for that.
+    /// The first worker looks whether there is a place that gives pieces, and whether the image is one for the targets,
+    /// before they are touched. The others wait for that.
     fn begin(
         &self,
+        worker: &mut Worker<'_>,
         opening: Option<crossbeam_channel::Sender<()>>,
         opened: &Receiver<()>,
     ) -> Result<bool, ImageError> {
@@ -254,14 +244,24 @@ impl Transfer<'_> {
             let _ = opened.recv();
             return Ok(self.begun.load(Ordering::SeqCst));
         };
-        if self.gives_pieces()? {
-            self.medium.begin()?;
-            self.begun.store(true, Ordering::SeqCst);
-        } else {
+        if !self.gives_pieces()? {
             self.no_ranges();
+        } else if self.suits(worker)? {
+            self.sides.iter().try_for_each(|side| side.medium().begin())?;
+            self.begun.store(true, Ordering::SeqCst);
         }
         drop(opening);
         Ok(self.begun.load(Ordering::SeqCst))
+    }
+
+    /// Has the targets look at the beginning of the image, where any of them wants to; false when it does not come.
+    fn suits(&self, worker: &mut Worker<'_>) -> Result<bool, ImageError> {
+        if !self.sides.iter().any(Side::is_choosy) {
+            return Ok(true);
+        }
+        let Some(beginning) = worker.beginning()? else { return Ok(false) };
+        self.sides.iter().try_for_each(|side| side.look(beginning))?;
+        Ok(true)
     }
 
     fn gives_pieces(&self) -> Result<bool, ImageError> {
@@ -326,8 +326,9 @@ impl Transfer<'_> {
                 progress.chunk(chunk);
             }
             progress.advanced(raw, self.control.fetched());
-            if let Some(journal) = self.journal.as_ref().filter(|_| ended || noted.elapsed() >= NOTED_EVERY) {
-                journal.write(self.medium).unwrap_or_else(|error| self.control.fail(error));
+            if ended || noted.elapsed() >= NOTED_EVERY {
+                let written = self.sides.iter().try_for_each(Side::note);
+                written.unwrap_or_else(|error| self.control.fail(error));
                 noted = Instant::now();
             }
             if ended {

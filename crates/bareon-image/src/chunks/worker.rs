@@ -10,8 +10,7 @@ use super::{Transfer, unpack::unpack, work::Work};
 use crate::{
     ImageError, Verify,
     pool::Aligned,
-    source::{Watch, ranged::Trouble, retry::Patience},
-    target::HEAD,
+    source::{Watch, client, ranged::Trouble, retry::Patience},
 };
 
 /// How often a chunk that is wrong is fetched again, for each place.
@@ -23,6 +22,8 @@ pub struct Worker<'a> {
     raw: Aligned,
     piece: Vec<u8>,
     turn: usize,
+    /// Whether what comes is only looked at.
+    looks: bool,
 }
 
 /// How far it came with a portion.
@@ -39,7 +40,13 @@ impl<'a> Worker<'a> {
     /// One of several, each of which begins with another place.
     pub fn new(transfer: &'a Transfer<'a>, number: usize) -> Self {
         let size = transfer.index.chunk_size as usize;
-        Self { transfer, raw: Aligned::new(size), piece: Vec::with_capacity(size), turn: number }
+        Self {
+            transfer,
+            raw: Aligned::new(size),
+            piece: Vec::with_capacity(size),
+            turn: number,
+            looks: false,
+        }
     }
 
     /// Works until there is nothing left to do, or all is to stop.
@@ -59,10 +66,27 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// The first chunk, of which nothing is written; nothing when it does not come and all is to stop.
+    ///
+    /// # Errors
+    /// When it cannot be fetched.
+    pub fn beginning(&mut self) -> Result<Option<&[u8]>, ImageError> {
+        let length = self.transfer.length(0);
+        if self.transfer.index.chunks[0].zeros {
+            self.raw[..length].fill(0);
+        } else {
+            self.looks = true;
+            let fetched = self.fetch(0..1);
+            self.looks = false;
+            fetched?;
+        }
+        Ok((!self.transfer.control.stopped()).then_some(&self.raw[..length]))
+    }
+
     fn zeros(&mut self, chunks: Range<usize>) -> Result<(), ImageError> {
         let index = self.transfer.index;
         let raw = index.raw_range(chunks.start).start..index.raw_range(chunks.end - 1).end;
-        self.transfer.medium.zero_at(raw)?;
+        self.transfer.sides.iter().try_for_each(|side| side.medium().zero_at(raw.clone()))?;
         for number in chunks {
             self.done(number);
         }
@@ -89,24 +113,14 @@ impl<'a> Worker<'a> {
         self.fetch(missing)
     }
 
-    /// Whether a chunk that may stand on the target does. What was in the first MiB is gone in any case.
+    /// Whether a chunk stands on all targets. Each of them is looked at, as who has it need not be written.
     fn stands(&mut self, number: usize) -> Result<bool, ImageError> {
-        let raw = self.transfer.index.raw_range(number);
-        if !self.transfer.look[number] || raw.start < HEAD as u64 {
-            return Ok(false);
+        let raw = &mut self.raw[..self.transfer.length(number)];
+        let mut all = true;
+        for side in &self.transfer.sides {
+            all &= side.stands(number, raw)?;
         }
-        self.is_on_medium(number)
-    }
-
-    fn is_on_medium(&mut self, number: usize) -> Result<bool, ImageError> {
-        let length = self.transfer.length(number);
-        let raw = &mut self.raw[..length];
-        match self.transfer.medium.read_at(self.transfer.index.raw_range(number).start, raw) {
-            Ok(()) => Ok(blake3::hash(raw).as_bytes() == &self.transfer.index.chunks[number].hash),
-            // A block that cannot be read may be mended by being written.
-            Err(ImageError::ReadBack { .. }) if self.transfer.look[number] => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(all)
     }
 
     /// Fetches chunks that follow each other, from one place after the other if need be.
@@ -124,6 +138,12 @@ impl<'a> Worker<'a> {
             match self.ask(place, asked.clone())? {
                 Came::Whole => (chunks.start, bad) = (asked.end, 0),
                 Came::NoRanges => transfer.places.give_up(place),
+                Came::To(number, trouble) if trouble.is_final() => {
+                    chunks.start = number;
+                    transfer.places.give_up(place);
+                    let (name, why) = (transfer.places.name(place), client::chain(&trouble));
+                    tracing::warn!("{name}: {why}; it is not asked for pieces any more");
+                }
                 Came::To(number, trouble) => {
                     let at = transfer.index.chunks[number].offset;
                     if let Some(patience) = patience.as_mut().filter(|_| number > chunks.start) {
@@ -181,8 +201,10 @@ impl<'a> Worker<'a> {
             if !self.is_right(number) {
                 return Ok(Came::To(number, Trouble::Bad));
             }
-            self.write(number)?;
-            self.done(number);
+            if !self.looks {
+                self.write(number)?;
+                self.done(number);
+            }
         }
         Ok(Came::Whole)
     }
@@ -209,10 +231,10 @@ impl<'a> Worker<'a> {
 
     fn write(&mut self, number: usize) -> Result<(), ImageError> {
         let transfer = self.transfer;
-        let raw = transfer.index.raw_range(number);
-        transfer.medium.write_at(raw.start, &self.raw[..transfer.length(number)])?;
-        if transfer.options.verify == Verify::Readback && !self.is_on_medium(number)? {
-            return Err(transfer.medium.differs());
+        let raw = &mut self.raw[..transfer.length(number)];
+        transfer.sides.iter().try_for_each(|side| side.write(number, raw))?;
+        if transfer.options.verify == Verify::Readback {
+            transfer.sides.iter().try_for_each(|side| side.read_back(number, raw))?;
         }
         Ok(())
     }
@@ -220,9 +242,7 @@ impl<'a> Worker<'a> {
     fn done(&self, number: usize) {
         let transfer = self.transfer;
         transfer.raw.fetch_add(transfer.length(number) as u64, Ordering::Relaxed);
-        if let Some(journal) = &transfer.journal {
-            journal.add(number);
-        }
+        transfer.sides.iter().for_each(|side| side.done(number));
     }
 }
 

@@ -5,7 +5,7 @@ mod medium;
 
 use std::path::PathBuf;
 
-pub use device::Device;
+pub use device::{Device, LOOKED_AT, Misfit};
 pub use medium::{HEAD, Medium};
 
 use crate::{ImageError, TargetState};

@@ -10,7 +10,8 @@ use std::{
 };
 
 use bareon_image::{
-    Algorithm, Container, ImageError, Options, Progress, Reimage, Silent, TargetState, Verify,
+    Algorithm, Container, Device, ImageError, Options, Progress, Reimage, Silent, Target, TargetState,
+    Verify,
     index::{Index, SUFFIX},
     pack::{Packing, pack},
 };
@@ -311,4 +312,83 @@ fn what_the_journal_says_is_looked_at() {
     assert_eq!(written.reused_bytes, 0);
     drop(device);
     assert!(place.content()[..image.data.len()] == image.data);
+}
+
+#[test]
+fn several_devices_get_it_from_one_transfer_and_each_keeps_what_it_has() {
+    let image = image(Packing::Zstd);
+    let (first, second) = (Place::with_old_data(11 * MIB), Place::with_old_data(11 * MIB));
+    let mut old = image.data.clone();
+    old[8 * MIB + 77] ^= 1;
+    fs::write(&first.target, &old).unwrap();
+    let server = image.served(never);
+    let request = image.request(&first, &[server.uri()], &first.target);
+    let options = Options { reimage: Reimage::Differential, verify: Verify::Readback, ..options() };
+    let mut devices = [&first, &second].map(|place| Device::open(&place.target).unwrap());
+    let written = bareon_image::write_devices(&request, &options, &mut devices, &Silent).unwrap();
+    let data: u32 = image.index.chunks.iter().filter(|it| !it.zeros).map(|it| it.length).sum();
+    // What one of them lacks is fetched, once.
+    assert_eq!((written.container_bytes, written.reused_bytes), (u64::from(data), 0));
+    assert!(devices.iter().all(|device| device.state() == TargetState::Written));
+    for place in [first, second] {
+        assert!(place.content()[..image.data.len()] == image.data);
+    }
+}
+
+#[test]
+fn a_device_looks_at_the_beginning_before_it_takes_an_image() {
+    for packing in [Packing::Raw, Packing::Gzip] {
+        let image = image(packing);
+        let (first, second) = (Place::with_old_data(11 * MIB), Place::with_old_data(11 * MIB));
+        let server = image.served(never);
+        let mut request = image.request(&first, &[server.uri()], &first.target);
+        for index in [request.index_sha256.clone(), None] {
+            request.request.index_sha256 = index;
+            let expected = image.data[..bareon_image::LOOKED_AT].to_vec();
+            let open = |place: &Place, suits: bool| {
+                let expected = expected.clone();
+                let misfit = move |beginning: &[u8]| {
+                    assert!(beginning == expected);
+                    (!suits).then(|| "it is too blue".to_owned())
+                };
+                Device::open(&place.target).unwrap().unless(misfit)
+            };
+            let mut devices = [open(&first, true), open(&second, false)];
+            let failed = bareon_image::write_devices(&request, &options(), &mut devices, &Silent);
+            assert!(failed.unwrap_err().to_string().contains("too blue"));
+            assert_eq!(devices[1].state(), TargetState::Untouched);
+            second.assert_untouched();
+            let mut devices = [open(&first, true)];
+            bareon_image::write_devices(&request, &options(), &mut devices, &Silent).unwrap();
+            assert!(first.content()[..image.data.len()] == image.data);
+            fs::write(&first.target, vec![OLD; 11 * MIB]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_place_that_has_the_image_no_more_is_not_asked_again() {
+    let image = image(Packing::Raw);
+    let gone = || {
+        image.served(|asked, stream| {
+            let gone = asked.number > 2;
+            if gone {
+                head(stream, "404 Not Found", "Content-Length: 0\r\n");
+            }
+            gone
+        })
+    };
+    let (first, second) = (gone(), image.served(never));
+    let place = Place::with_old_data(11 * MIB);
+    let request = image.request(&place, &[first.uri(), second.uri()], &place.target);
+    let written = bareon_image::write(&request, &options(), &request.target, &Silent).unwrap();
+    assert_eq!(written.resumes, 0);
+    assert!(place.content()[..image.data.len()] == image.data);
+
+    let alone = gone();
+    let request = image.request(&place, &[alone.uri()], &place.target);
+    let failed = bareon_image::write(&request, &options(), &request.target, &Silent).unwrap_err();
+    assert!(failed.to_string().contains("404"), "{failed}");
+    assert_eq!(failed.target, TargetState::Cleared);
+    place.assert_first_mib_zero();
 }

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use bareon_host::{Cmd, CommandError, Runner, blkid, kpartx, lock, partx, sfdisk, sgdisk};
-use bareon_image::{Device, ImageError, Medium, Target, TargetState};
+use bareon_image::{Device, ImageError, LOOKED_AT, Medium};
 
 use super::{CopyImageError, grow::Grow};
 use crate::{
@@ -17,8 +17,6 @@ use crate::{
     steps::partitioning,
 };
 
-/// How much of the beginning tells of the table: with sectors of 4096 bytes, the header of a GPT is in the second one.
-const LOOK: usize = 2 * 4096;
 /// Where a master boot record has its signature.
 const SIGNATURE: usize = 510;
 /// Where the types of its four partitions are.
@@ -43,8 +41,9 @@ impl WholeDisk {
     }
 
     /// Opens the disk for an image of a whole one.
-    pub(super) fn target(&self, disk: &Path) -> Result<Looking, ImageError> {
-        Ok(Looking { device: Device::open(disk)?, sector: self.sector, seen: Vec::new(), looked: false })
+    pub(super) fn open(&self, disk: &Path) -> Result<Device, ImageError> {
+        let sector = self.sector;
+        Ok(Device::open(disk)?.unless(move |beginning| misfit(beginning, sector)))
     }
 
     /// Makes the table that was written that of this disk, and grows the last partition where that was asked for.
@@ -113,77 +112,9 @@ fn grow_last(disk: &str, host: &dyn Runner) -> Result<Option<u32>, CopyImageErro
     }
 }
 
-/// A disk whose image is looked at before anything of it is written.
-pub(super) struct Looking {
-    device: Device,
-    sector: u64,
-    /// The beginning, until it is long enough.
-    seen: Vec<u8>,
-    looked: bool,
-}
-
-impl Looking {
-    fn look(&mut self, beginning: &[u8]) -> Result<(), ImageError> {
-        self.looked = true;
-        misfit(beginning, self.sector).map_or(Ok(()), |why| Err(ImageError::Unfit { why }))
-    }
-
-    /// Writes what was held back for being too short to be looked at.
-    fn all(&mut self) -> Result<(), ImageError> {
-        if self.looked {
-            return Ok(());
-        }
-        let seen = std::mem::take(&mut self.seen);
-        self.look(&seen)?;
-        self.device.write(&seen)
-    }
-}
-
-impl Target for Looking {
-    fn check_room(&self, needs: u64, exact: bool) -> Result<(), ImageError> {
-        self.device.check_room(needs, exact)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
-        if self.looked {
-            return self.device.write(bytes);
-        }
-        if self.seen.is_empty() && bytes.len() >= LOOK {
-            self.look(bytes)?;
-            return self.device.write(bytes);
-        }
-        self.seen.extend_from_slice(bytes);
-        if self.seen.len() < LOOK { Ok(()) } else { self.all() }
-    }
-
-    fn restart(&mut self) -> Result<(), ImageError> {
-        self.seen.clear();
-        self.looked = false;
-        self.device.restart()
-    }
-
-    fn commit(&mut self) -> Result<(), ImageError> {
-        self.all()?;
-        self.device.commit()
-    }
-
-    fn read_back(&mut self, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, ImageError> {
-        self.all()?;
-        self.device.read_back(take)
-    }
-
-    fn differs(&self) -> ImageError {
-        self.device.differs()
-    }
-
-    fn state(&self) -> TargetState {
-        self.device.state()
-    }
-}
-
 /// Looks at the table of a disk that was written by somebody else.
 pub(super) fn look_at(disk: &Path, sector: u64) -> Result<(), CopyImageError> {
-    let mut beginning = vec![0; LOOK];
+    let mut beginning = vec![0; LOOKED_AT];
     Medium::open(disk)?.read_medium(0, &mut beginning)?;
     match misfit(&beginning, sector) {
         Some(why) => Err(ImageError::Unfit { why }.into()),
@@ -224,10 +155,12 @@ pub(super) fn misfit(beginning: &[u8], sector: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use bareon_image::{Target, TargetState};
+
     use super::*;
 
     fn beginning(signature: bool, kind: u8, header: Option<usize>) -> Vec<u8> {
-        let mut bytes = vec![0; LOOK];
+        let mut bytes = vec![0; LOOKED_AT];
         if signature {
             bytes[SIGNATURE..512].copy_from_slice(&[0x55, 0xaa]);
         }
@@ -271,20 +204,20 @@ mod tests {
     fn what_does_not_fit_leaves_the_disk_untouched_in_whatever_pieces_it_comes() {
         let tmp = tempfile::NamedTempFile::new().unwrap();
         let (good, bad) = (beginning(true, PROTECTIVE, Some(512)), beginning(true, PROTECTIVE, Some(4096)));
-        for size in [1000, LOOK, 3 * LOOK] {
-            std::fs::write(tmp.path(), vec![7; 4 * LOOK]).unwrap();
+        for size in [1000, LOOKED_AT, 3 * LOOKED_AT] {
+            std::fs::write(tmp.path(), vec![7; 4 * LOOKED_AT]).unwrap();
             let disk = WholeDisk { sector: 512, grow: false };
-            let mut target = disk.target(tmp.path()).unwrap();
+            let mut target = disk.open(tmp.path()).unwrap();
             let written: Result<Vec<()>, _> = bad.chunks(size).map(|piece| target.write(piece)).collect();
             let error = written.unwrap_err().to_string();
             assert!(error.contains("sectors of 4096"), "{error}");
             assert_eq!(target.state(), TargetState::Untouched);
-            assert_eq!(std::fs::read(tmp.path()).unwrap(), vec![7; 4 * LOOK]);
+            assert_eq!(std::fs::read(tmp.path()).unwrap(), vec![7; 4 * LOOKED_AT]);
 
-            let mut target = disk.target(tmp.path()).unwrap();
+            let mut target = disk.open(tmp.path()).unwrap();
             good.chunks(size).for_each(|piece| target.write(piece).unwrap());
             target.commit().unwrap();
-            assert_eq!(std::fs::read(tmp.path()).unwrap()[..LOOK], good);
+            assert_eq!(std::fs::read(tmp.path()).unwrap()[..LOOKED_AT], good);
         }
     }
 }

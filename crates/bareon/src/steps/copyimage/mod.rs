@@ -151,11 +151,7 @@ impl WriteImage {
             }
         }
         self.warn_of_weak_sums();
-        let written = if self.along.is_empty() {
-            self.write(host, options, progress)?
-        } else {
-            self.write_all(host, options, progress)?
-        };
+        let written = self.write(host, options, progress)?;
         for one in self.all() {
             one.finish(host)?;
         }
@@ -163,52 +159,29 @@ impl WriteImage {
     }
 
     /// Writes all targets at once.
-    fn write_all(
-        &self,
-        host: &dyn Runner,
-        options: &Options,
-        progress: &dyn Progress,
-    ) -> Result<Written, CopyImageError> {
-        let mut targets: Vec<Box<dyn Target>> = Vec::new();
-        for one in self.all() {
-            targets.push(match &one.content {
-                Content::Disk(disk) => {
-                    disk::forget(&one.device(), host)?;
-                    Box::new(disk.target(&one.target)?)
-                }
-                _ => Box::new(Device::open(&one.target)?),
-            });
-        }
-        let mut borrowed: Vec<&mut dyn Target> = Vec::new();
-        for target in &mut targets {
-            borrowed.push(target.as_mut());
-        }
-        let written = bareon_image::write_to(&self.request, options, &mut borrowed, progress);
-        let untouched = targets.iter().all(|target| target.state() == TargetState::Untouched);
-        let target = if untouched { TargetState::Untouched } else { TargetState::Cleared };
-        Ok(written.map_err(|error| WriteError { error, target })?)
-    }
-
-    /// Writes its own target.
     fn write(
         &self,
         host: &(dyn Runner + Sync),
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Written, CopyImageError> {
-        let device = self.device();
-        let written = match (&self.spool, &self.content) {
-            (Some(spool), _) => spool.run(self, host, options, progress)?,
-            (None, Content::FileSystem(_)) => {
-                bareon_image::write(&self.request, options, &self.target, progress)?
-            }
-            (None, Content::Disk(disk)) => {
-                disk::forget(&device, host)?;
-                write_to(&self.request, options, &mut disk.target(&self.target)?, progress)?
-            }
-            (None, Content::Tree(make)) => tree::write(self, make, host, options, progress)?,
-        };
-        Ok(written)
+        match (&self.spool, &self.content) {
+            (Some(spool), _) => return spool.run(self, host, options, progress),
+            (None, Content::Tree(make)) => return tree::write(self, make, host, options, progress),
+            (None, _) => {}
+        }
+        let mut devices = Vec::new();
+        for one in self.all() {
+            devices.push(match &one.content {
+                Content::Disk(disk) => {
+                    disk::forget(&one.device(), host)?;
+                    disk.open(&one.target)?
+                }
+                _ => Device::open(&one.target)?,
+            });
+        }
+        let written = bareon_image::write_devices(&self.request, options, &mut devices, progress);
+        Ok(written.map_err(|error| WriteError { error, target: state(&devices) })?)
     }
 
     /// Has the image fill its device.
@@ -245,15 +218,13 @@ impl WriteImage {
     }
 }
 
-/// Writes an image to one target, which knows what it holds afterwards.
-fn write_to(
-    request: &Request,
-    options: &Options,
-    target: &mut dyn Target,
-    progress: &dyn Progress,
-) -> Result<Written, WriteError> {
-    bareon_image::write_to(request, options, &mut [&mut *target], progress)
-        .map_err(|error| WriteError { error, target: target.state() })
+/// What can be said of all devices that an image was written to.
+fn state(devices: &[Device]) -> TargetState {
+    let mut states = devices.iter().map(Target::state);
+    match states.next() {
+        Some(first) if states.all(|state| state == first) => first,
+        _ => TargetState::Cleared,
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 use bareon_host::{Cmd, CommandError, Runner, mount, runner, tar, wipefs};
 use bareon_image::{ImageError, Medium, Options, Progress, Target, TargetState, WriteError, Written};
 
-use super::{CopyImageError, WriteImage, write_to};
+use super::{CopyImageError, WriteImage};
 use crate::{
     chain::chain,
     steps::{mounted::Mounted, moved, partitioning::MakeFs},
@@ -63,12 +63,12 @@ fn fill(
         let start = |pipe| scope.spawn(|| feed(pipe));
         let mut tree =
             Tree { dir, start: &start, running: None, at: 0, said: None, state: TargetState::Untouched };
-        let written = write_to(&image.request, options, &mut tree, progress);
+        let written = bareon_image::write_to(&image.request, options, &mut [&mut tree], progress);
         tree.end();
         match (written, tree.said) {
             // What tar says of it tells more than that it has gone.
-            (Err(WriteError { error: ImageError::Write { .. }, .. }), Some(said)) => Err(said.into()),
-            (written, _) => Ok(written?),
+            (Err(ImageError::Write { .. }), Some(said)) => Err(said.into()),
+            (written, _) => Ok(written.map_err(|error| WriteError { error, target: tree.state })?),
         }
     });
     let unmounted = mounted.close();
