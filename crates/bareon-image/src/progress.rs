@@ -1,5 +1,7 @@
 //! How a caller sees, and stops, what is going on.
 
+use crate::MIB;
+
 /// Somebody who is told how far an image is. All calls come from the thread that called [`write`](crate::write).
 pub trait Progress: Sync {
     /// The source is open. Both sizes are in bytes; `None` where not known.
@@ -34,3 +36,18 @@ pub trait Progress: Sync {
 pub struct Silent;
 
 impl Progress for Silent {}
+
+/// Which MiB were announced.
+#[derive(Debug, Default)]
+pub(crate) struct Told(u64);
+
+impl Told {
+    /// Announces those within `bytes`, for as long as all `goes_on`; the one that was begun only when all `ended`.
+    pub fn tell(&mut self, bytes: u64, ended: bool, progress: &dyn Progress, goes_on: impl Fn() -> bool) {
+        let now = if ended { bytes.div_ceil(MIB) } else { bytes / MIB };
+        while goes_on() && self.0 < now {
+            self.0 += 1;
+            progress.chunk(self.0);
+        }
+    }
+}

@@ -15,10 +15,11 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::{
-    ImageError, MIB, Progress, Target,
+    ImageError, Progress, Target,
     digest::Takers,
     feed::Feed,
     pool::Buffer,
+    progress::Told,
     shared::{Shared, TICK},
     source::Watch,
 };
@@ -60,16 +61,12 @@ impl Writers {
 
     /// Tells the caller how it goes, until all of them came to an end, good or bad.
     pub fn watch(&self, feed: &Feed, progress: &dyn Progress) {
-        let mut told = 0;
+        let mut told = Told::default();
         loop {
             let ended = self.ended.recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected);
             let written = self.written();
-            let now = if ended { written.div_ceil(MIB) } else { written / MIB };
             // A stop is seen by all others, too, and they end then.
-            while feed.goes_on(progress) && told < now {
-                told += 1;
-                progress.chunk(told);
-            }
+            told.tell(written, ended, progress, || feed.goes_on(progress));
             progress.advanced(written, feed.shared().fetched());
             if ended {
                 return;

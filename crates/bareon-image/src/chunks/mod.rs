@@ -41,6 +41,7 @@ use worker::Worker;
 use crate::{
     Device, ImageError, MIB, Options, Progress, Request, Sums, Target, Written, digest, fetch,
     index::{Index, SUFFIX},
+    progress::Told,
     shared::{Notice, Shared, TICK},
     source::{self, Watch, ranged::Ranged, retry::Patience},
 };
@@ -316,15 +317,11 @@ impl Transfer<'_> {
 
     /// Tells progress and writes the journal until all threads ended.
     fn watch(&self, ended: &Receiver<()>, told: &Receiver<Notice>, progress: &dyn Progress) {
-        let (mut chunk, mut noted) = (0, Instant::now());
+        let (mut announced, mut noted) = (Told::default(), Instant::now());
         loop {
             let ended = ended.recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected);
             let raw = self.raw.load(Ordering::Relaxed);
-            let now = if ended { raw.div_ceil(MIB) } else { raw / MIB };
-            while self.control.goes_on(told, progress) && chunk < now {
-                chunk += 1;
-                progress.chunk(chunk);
-            }
+            announced.tell(raw, ended, progress, || self.control.goes_on(told, progress));
             progress.advanced(raw, self.control.fetched());
             if ended || noted.elapsed() >= NOTED_EVERY {
                 let written = self.sides.iter().try_for_each(Side::note);

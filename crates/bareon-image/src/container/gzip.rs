@@ -1,67 +1,33 @@
-//! gzip (RFC 1952): all members, one after the other, with nothing behind them but zeros.
-//!
-//! Zeros fill up a block on tapes and devices, and gzip(1) passes over them, too. Anything else behind the last
-//! member is an error here: it is the trace of a damaged or wrongly joined file. An end within a member is an
-//! error of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); an end between two cannot be seen.
+//! gzip (RFC 1952).
 
-use std::io::{self, BufRead, Read};
+use std::io::BufRead;
 
 use flate2::bufread::GzDecoder;
+
+use super::members::{Member, Members};
 
 /// How a member begins.
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Unpacks gzip.
-pub struct Gunzip<R: BufRead> {
-    state: State<R>,
-}
+pub type Gunzip<R> = Members<R, GzDecoder<R>>;
 
-enum State<R> {
-    Member(Box<GzDecoder<R>>),
-    Between(R),
-    Ended,
-}
+impl<R: BufRead> Member<R> for GzDecoder<R> {
+    const FORMAT: &'static str = "gzip";
+    const FIRST: u8 = MAGIC[0];
 
-impl<R: BufRead> Gunzip<R> {
-    /// Unpacks what `packed` gives, which may be what is behind the last member, too.
-    pub fn new(packed: R) -> Self {
-        Self { state: State::Between(packed) }
+    fn begin(packed: R) -> Self {
+        Self::new(packed)
     }
-}
 
-impl<R: BufRead> Read for Gunzip<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            // An error leaves the end behind: there is nothing to go on with.
-            match std::mem::replace(&mut self.state, State::Ended) {
-                State::Member(mut member) => {
-                    let read = member.read(buffer)?;
-                    if read > 0 {
-                        self.state = State::Member(member);
-                        return Ok(read);
-                    }
-                    self.state = State::Between(member.into_inner());
-                }
-                State::Between(mut packed) => match packed.fill_buf()?.first() {
-                    None => return Ok(0),
-                    Some(0) => return super::only_zeros(packed, "gzip").map(|()| 0),
-                    Some(&first) if first == MAGIC[0] => {
-                        self.state = State::Member(Box::new(GzDecoder::new(packed)));
-                    }
-                    Some(_) => return Err(super::garbage("gzip")),
-                },
-                State::Ended => return Ok(0),
-            }
-        }
+    fn rest(self) -> R {
+        self.into_inner()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufReader, Write};
+    use std::io::{self, BufReader, Read, Write};
 
     use flate2::{Compression, write::GzEncoder};
     use proptest::prelude::{any, prop_assert_eq, proptest};

@@ -4,6 +4,7 @@ mod ahead;
 mod bzip2;
 mod gzip;
 mod lz4;
+mod members;
 mod memory;
 pub mod pieces;
 mod xz;

@@ -18,10 +18,11 @@ use super::{
     swarm::Swarm,
 };
 use crate::{
-    Algorithm, Container, ImageError, MIB, Medium, Options, Progress, Request, Sums, TargetState, Written,
+    Algorithm, Container, ImageError, Medium, Options, Progress, Request, Sums, TargetState, Written,
     container,
     digest::{self, Takers},
     pool::{Buffer, Pool},
+    progress::Told,
     shared::{Shared, TICK},
     source::{self, Watch},
 };
@@ -191,15 +192,11 @@ impl<'a> Direct<'a> {
     ) -> Result<(), ImageError> {
         let length = swarm.length();
         progress.started(Some(length), Some(length));
-        let mut told = 0;
+        let mut told = Told::default();
         loop {
             let complete = swarm.complete();
             let here = if complete { length } else { swarm.here() };
-            let chunks = if complete { length.div_ceil(MIB) } else { here / MIB };
-            while told < chunks {
-                told += 1;
-                progress.chunk(told);
-            }
+            told.tell(here, complete, progress, goes_on);
             progress.advanced(here, here);
             if complete {
                 return Ok(());
