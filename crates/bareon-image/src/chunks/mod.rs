@@ -84,8 +84,7 @@ pub fn index(
     if request.uris.iter().any(|uri| source::is_torrent(uri)) {
         return Ok(None);
     }
-    for uri in &request.uris {
-        let uri = with_suffix(uri);
+    for uri in request.uris.iter().filter_map(|uri| with_suffix(uri)) {
         let shown = source::shown(&uri);
         let bytes = match fetch(&uri, options, LARGEST, progress) {
             Ok(bytes) => bytes,
@@ -110,10 +109,14 @@ pub fn index(
     Ok(None)
 }
 
-/// The address of the index that belongs to an image: the same, with the suffix where its path ends.
-fn with_suffix(uri: &str) -> String {
+/// The address of the index that belongs to an image: the same, with the suffix where its path ends, or its name in a
+/// registry; nothing where that has no name.
+fn with_suffix(uri: &str) -> Option<String> {
+    if uri.starts_with("oci") {
+        return uri.contains('#').then(|| format!("{uri}{SUFFIX}"));
+    }
     let end = if uri.contains("://") { uri.find(['?', '#']).unwrap_or(uri.len()) } else { uri.len() };
-    format!("{}{SUFFIX}{}", &uri[..end], &uri[end..])
+    Some(format!("{}{SUFFIX}{}", &uri[..end], &uri[end..]))
 }
 
 /// Whether the index has all the sums that are expected, so that it can vouch for them.
@@ -272,7 +275,8 @@ impl Transfer<'_> {
             if self.control.stopped() {
                 return Err(ImageError::Cancelled);
             }
-            match self.places.read(place, &(0..1), self.index.container_size) {
+            let watch = Arc::clone(&self.control) as Arc<dyn Watch>;
+            match self.places.read(place, &(0..1), self.index.container_size, &watch) {
                 Ok(Some(mut body)) => {
                     if body.read(&mut [0]).is_ok_and(|read| read == 1) {
                         return Ok(true);
@@ -282,16 +286,15 @@ impl Transfer<'_> {
                 Ok(None) => self.places.give_up(place),
                 Err(trouble) if trouble.is_final() => self.places.give_up(place),
                 Err(trouble) => {
-                    let watch = || Arc::clone(&self.control) as Arc<dyn Watch>;
                     let name = self.places.name(place);
                     patience
-                        .get_or_insert_with(|| Patience::new(name, &self.options.http, watch()))
+                        .get_or_insert_with(|| Patience::new(name, &self.options.http, watch))
                         .pause(0, trouble)?;
                     turn += 1;
                 }
             }
         }
-        Ok(false)
+        if self.control.stopped() { Err(ImageError::Cancelled) } else { Ok(false) }
     }
 
     fn no_ranges(&self) {

@@ -182,7 +182,8 @@ impl<'a> Worker<'a> {
         let index = transfer.index;
         let (first, last) = (index.chunks[chunks.start], index.chunks[chunks.end - 1]);
         let range = first.offset..last.offset + u64::from(last.length);
-        let mut body = match transfer.places.read(place, &range, index.container_size) {
+        let watch = Arc::clone(&transfer.control) as Arc<dyn Watch>;
+        let mut body = match transfer.places.read(place, &range, index.container_size, &watch) {
             Ok(Some(body)) => body,
             Ok(None) => return Ok(Came::NoRanges),
             Err(trouble) => return Ok(Came::To(chunks.start, trouble)),

@@ -1,5 +1,5 @@
-//! Pieces of one file that lies in one place or in several: local files, and HTTP servers that give ranges (RFC 9110,
-//! 14.2).
+//! Pieces of one file that lies in one place or in several: local files, and HTTP servers and registries that give ranges
+//! (RFC 9110, 14.2).
 //!
 //! Whether two servers have the same file is not asked: who reads pieces has a hash for each.
 
@@ -8,17 +8,26 @@ use std::{
     io::{self, Read},
     ops::Range,
     os::unix::fs::FileExt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use reqwest::{
     StatusCode,
-    blocking::Client,
-    header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE},
+    blocking::{Client, Response},
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, HeaderValue, RANGE},
 };
 use url::Url;
 
-use super::{Place, client, part::header, place, shown};
+use super::{
+    Place, Watch, client,
+    http::{self, Failure},
+    oci::{self, Located},
+    part::header,
+    place, shown,
+};
 use crate::{HttpOptions, ImageError};
 
 /// A file, wherever it lies.
@@ -28,7 +37,15 @@ pub struct Ranged {
 
 enum Where {
     File(File),
-    Http(Url, Client),
+    Http(Client, Url),
+    Registry(Client, Box<Registry>),
+}
+
+/// A file in a registry, which is asked for where it lies when the first piece is wanted.
+struct Registry {
+    address: oci::Address,
+    options: HttpOptions,
+    located: Mutex<Option<Located>>,
 }
 
 /// Why a piece did not come.
@@ -40,6 +57,12 @@ pub enum Trouble {
     /// Nobody answered.
     #[error("no answer from the server")]
     NoAnswer(#[source] reqwest::Error),
+    /// Nobody lets us in at the moment.
+    #[error("asking for access")]
+    Access(#[source] http::Trouble),
+    /// A registry that has it not, or does not let us in.
+    #[error(transparent)]
+    Refused(ImageError),
     /// Not what was asked for.
     #[error("the server answers {0}")]
     Status(StatusCode),
@@ -56,8 +79,17 @@ impl Trouble {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Status(status) => status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS,
-            Self::Other => true,
-            Self::Broke(_) | Self::NoAnswer(_) | Self::Bad => false,
+            Self::Other | Self::Refused(_) => true,
+            Self::Broke(_) | Self::NoAnswer(_) | Self::Access(_) | Self::Bad => false,
+        }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Passing(trouble) => Self::Access(trouble),
+            Failure::Final(error) => Self::Refused(error),
         }
     }
 }
@@ -73,7 +105,11 @@ impl Ranged {
             let found = match place(uri) {
                 // What cannot be opened is not there; who reads the whole file says so.
                 Ok(Place::File(path)) => File::open(path).ok().map(Where::File),
-                Ok(Place::Http(url)) => Some(Where::Http(url, client::build(&shown(uri), options)?)),
+                Ok(Place::Http(url)) => Some(Where::Http(client::build(&shown(uri), options)?, url)),
+                Ok(Place::Oci(address)) => {
+                    let registry = Registry { address, options: options.clone(), located: Mutex::new(None) };
+                    Some(Where::Registry(client::build(&shown(uri), options)?, Box::new(registry)))
+                }
                 _ => None,
             };
             places.extend(found.map(|found| (shown(uri), found, AtomicBool::new(true))));
@@ -112,28 +148,88 @@ impl Ranged {
         place: usize,
         range: &Range<u64>,
         size: u64,
+        watch: &Arc<dyn Watch>,
     ) -> Result<Option<Box<dyn Read + '_>>, Trouble> {
-        match &self.places[place].1 {
+        let asked = format!("bytes={}-{}", range.start, range.end - 1);
+        let (name, place, _) = &self.places[place];
+        let response = match place {
             Where::File(file) => {
-                Ok(Some(Box::new(Piece { file, range: range.clone() }.take(range.end - range.start))))
+                let piece = Piece { file, range: range.clone() }.take(range.end - range.start);
+                return Ok(Some(Box::new(piece)));
             }
-            Where::Http(url, client) => {
-                let asked = format!("bytes={}-{}", range.start, range.end - 1);
-                let request =
-                    client.get(url.clone()).header(ACCEPT_ENCODING, "identity").header(RANGE, asked);
-                let response = request.send().map_err(|error| Trouble::NoAnswer(error.without_url()))?;
-                match response.status() {
-                    StatusCode::PARTIAL_CONTENT => {}
-                    StatusCode::OK => return Ok(None),
-                    status => return Err(Trouble::Status(status)),
-                }
-                let got = header(&response, &CONTENT_RANGE).unwrap_or_default();
-                if got != format!("bytes {}-{}/{size}", range.start, range.end - 1) {
-                    return Err(Trouble::Other);
-                }
-                Ok(Some(Box::new(response)))
-            }
+            Where::Http(client, url) => ask(client, url, &asked, None)?,
+            Where::Registry(client, registry) => registry.ask(client, name, &asked, watch)?,
+        };
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {}
+            StatusCode::OK => return Ok(None),
+            status => return Err(Trouble::Status(status)),
         }
+        let got = header(&response, &CONTENT_RANGE).unwrap_or_default();
+        if got != format!("bytes {}-{}/{size}", range.start, range.end - 1) {
+            return Err(Trouble::Other);
+        }
+        Ok(Some(Box::new(response)))
+    }
+}
+
+fn ask(client: &Client, url: &Url, range: &str, access: Option<HeaderValue>) -> Result<Response, Trouble> {
+    let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity").header(RANGE, range);
+    if let Some(access) = access {
+        request = request.header(AUTHORIZATION, access);
+    }
+    request.send().map_err(|error| Trouble::NoAnswer(error.without_url()))
+}
+
+impl Registry {
+    fn ask(
+        &self,
+        client: &Client,
+        name: &str,
+        range: &str,
+        watch: &Arc<dyn Watch>,
+    ) -> Result<Response, Trouble> {
+        let (url, access) = self.place(name, watch)?;
+        let response = ask(client, &url, range, access.clone())?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        match self.renewed(access.as_ref(), &response)? {
+            Some(access) => ask(client, &url, range, Some(access)),
+            None => Ok(response),
+        }
+    }
+
+    /// Where the file lies, and what is sent along.
+    fn place(&self, name: &str, watch: &Arc<dyn Watch>) -> Result<(Url, Option<HeaderValue>), Trouble> {
+        let mut located = self.lock();
+        if located.is_none() {
+            let found = oci::locate(name, &self.address, &self.options, Arc::clone(watch));
+            *located = Some(found.map_err(Trouble::Refused)?);
+        }
+        let found = located.as_ref().ok_or(Trouble::Other)?;
+        let access = found.credentials.as_ref().and_then(|credentials| credentials.header());
+        Ok((found.url.clone(), access))
+    }
+
+    /// What is sent along after `refusal` of what was `sent`: it may be that another one got it already.
+    fn renewed(
+        &self,
+        sent: Option<&HeaderValue>,
+        refusal: &Response,
+    ) -> Result<Option<HeaderValue>, Trouble> {
+        let mut located = self.lock();
+        let Some(credentials) = located.as_mut().and_then(|found| found.credentials.as_mut()) else {
+            return Ok(None);
+        };
+        if credentials.header().as_ref() == sent && !credentials.renew(refusal)? {
+            return Ok(None);
+        }
+        Ok(credentials.header())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Located>> {
+        self.located.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::{fs, sync::Mutex};
 
-use bareon_image::{Silent, http_client};
+use bareon_image::{
+    Algorithm, Container, Request, Silent, Sums, http_client,
+    index::SUFFIX,
+    pack::{Packing, pack},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -152,4 +156,38 @@ fn an_image_goes_on_after_the_registry_was_killed_and_started_again() {
     let killer = When::fetched(MIB, || registry.restart(&place).unwrap());
     let written = place.write(&[registry.uri("debian:12")], &data, &options(), &killer).unwrap();
     assert!(killer.happened() && written.resumes > 0, "{written:?}");
+}
+
+#[test]
+fn an_image_with_an_index_beside_it_comes_in_pieces() {
+    let place = Place::new();
+    let Some(registry) = Registry::start(&place, true) else { return };
+    let mut data = noise(12 * MIB);
+    data[3 * MIB..9 * MIB].fill(0);
+    let (raw, packed) = (place.path().join("raw"), place.path().join("root.img.zst"));
+    fs::write(&raw, &data).unwrap();
+    let index = pack(&raw, Packing::Zstd, &packed, 2, &Silent).unwrap().index.unwrap();
+    let (packed, beside) = (fs::read(packed).unwrap(), index.to_bytes());
+    let files = [
+        registry.file("debian", "root.img.zst", &packed),
+        registry.file("debian", &format!("root.img.zst{SUFFIX}"), &beside),
+    ];
+    registry.artifact("debian", "12", &files);
+    let mut request = Request {
+        uris: vec![registry.uri("debian:12#root.img.zst")],
+        container: Some(Container::Zstd),
+        index_sha256: Some(sha256(&beside)),
+        sums: Sums::default().with(Algorithm::Sha256, Some(sha256(&data))),
+        ..Request::default()
+    };
+    let written = bareon_image::write(&request, &options(), &place.target, &Silent).unwrap();
+    assert!(place.content() == data);
+    let wanted: u32 = index.chunks.iter().filter(|it| !it.zeros).map(|it| it.length).sum();
+    assert_eq!(written.container_bytes, u64::from(wanted), "zeros are not fetched");
+
+    let stranger = request.uris[0].replace("me:secret@", "me:wrong@");
+    request.uris.insert(0, stranger);
+    fs::write(&place.target, []).unwrap();
+    bareon_image::write(&request, &options(), &place.target, &Silent).unwrap();
+    assert!(place.content() == data, "the other address has it");
 }

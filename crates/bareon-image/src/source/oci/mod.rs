@@ -26,7 +26,7 @@ use url::Url;
 use self::manifest::{ACCEPT, Content, Leads};
 use super::{
     Source, Version, Watch,
-    http::{Access, Http},
+    http::{Access, Credentials, Http},
 };
 use crate::{HttpOptions, ImageError, digest};
 
@@ -139,53 +139,88 @@ pub fn open(
     options: &HttpOptions,
     watch: Arc<dyn Watch>,
 ) -> Result<Oci, ImageError> {
-    let wrong = |why: String| ImageError::Registry { uri: uri.to_owned(), why };
-    let visitor = auth::Visitor {
-        uri: uri.to_owned(),
-        user: address.user.clone(),
-        secret: address.base.scheme() == "https",
-        options: options.clone(),
-        header: None,
-    };
-    let mut asking = Asking { address, options, watch, access: Some(Access::by(visitor)) };
-    let document = asking.document(&address.reference, address.digest().as_deref(), &wrong)?;
-    let leads =
-        |document: &[u8]| manifest::leads(document, address.name.as_deref(), manifest::architecture());
-    let found = match leads(&document).map_err(wrong)? {
-        Leads::File(found) => found,
-        Leads::Manifest(one) => {
-            let digest = format!("sha256:{}", one.sha256);
-            let document = asking.document(&digest, Some(&one.sha256), &wrong)?;
-            match leads(&document).map_err(wrong)? {
-                Leads::File(found) => found,
-                Leads::Manifest(_) => {
-                    return Err(wrong(
-                        "its index holds an index; name the one wanted by its @sha256:…".to_owned(),
-                    ));
-                }
-            }
-        }
-    };
-    let Content { sha256, size } = found;
+    let mut asking = Asking::new(uri, address, options, watch);
+    let Content { sha256, size } = asking.content()?;
     let blob = asking.open("blobs", &format!("sha256:{sha256}"), from, true)?;
     match blob.length() {
-        Some(length) if length != size => {
-            let why = format!("its file has {length} bytes, not {size} as its manifest says; push it again");
-            Err(wrong(why))
-        }
+        Some(length) if length != size => Err(asking
+            .wrong(format!("its file has {length} bytes, not {size} as its manifest says; push it again"))),
         _ => Ok(Oci { blob, sha256 }),
     }
 }
 
+/// Where a file in a registry is to be had by HTTP, and who lets us in there.
+pub struct Located {
+    /// Its address.
+    pub url: Url,
+    /// Asked for what is sent along, and for another where that is refused.
+    pub credentials: Option<Box<dyn Credentials>>,
+}
+
+/// Asks the registry where the file is that `address` names; `uri` is as it may be shown.
+///
+/// # Errors
+/// When there is none, or it is not what the registry says it is.
+pub fn locate(
+    uri: &str,
+    address: &Address,
+    options: &HttpOptions,
+    watch: Arc<dyn Watch>,
+) -> Result<Located, ImageError> {
+    let mut asking = Asking::new(uri, address, options, watch);
+    let Content { sha256, .. } = asking.content()?;
+    let url = address.at("blobs", &format!("sha256:{sha256}"))?;
+    Ok(Located { url, credentials: asking.access.take().and_then(|access| access.credentials) })
+}
+
 /// One who asks a registry for several things.
 struct Asking<'a> {
+    uri: &'a str,
     address: &'a Address,
     options: &'a HttpOptions,
     watch: Arc<dyn Watch>,
     access: Option<Access>,
 }
 
-impl Asking<'_> {
+impl<'a> Asking<'a> {
+    fn new(uri: &'a str, address: &'a Address, options: &'a HttpOptions, watch: Arc<dyn Watch>) -> Self {
+        let visitor = auth::Visitor {
+            uri: uri.to_owned(),
+            user: address.user.clone(),
+            secret: address.base.scheme() == "https",
+            options: options.clone(),
+            header: None,
+        };
+        Self { uri, address, options, watch, access: Some(Access::by(visitor)) }
+    }
+
+    fn wrong(&self, why: String) -> ImageError {
+        ImageError::Registry { uri: self.uri.to_owned(), why }
+    }
+
+    /// What the registry says of the file.
+    fn content(&mut self) -> Result<Content, ImageError> {
+        let address = self.address;
+        let leads = |asking: &Self, document: &[u8]| {
+            manifest::leads(document, address.name.as_deref(), manifest::architecture())
+                .map_err(|why| asking.wrong(why))
+        };
+        let document = self.document(&address.reference, address.digest().as_deref())?;
+        let one = match leads(self, &document)? {
+            Leads::File(found) => return Ok(found),
+            Leads::Manifest(one) => one,
+        };
+        let digest = format!("sha256:{}", one.sha256);
+        let document = self.document(&digest, Some(&one.sha256))?;
+        match leads(self, &document)? {
+            Leads::File(found) => Ok(found),
+            Leads::Manifest(_) => {
+                let why = "its index holds an index; name the one wanted by its @sha256:…";
+                Err(self.wrong(why.to_owned()))
+            }
+        }
+    }
+
     fn open(&mut self, kind: &str, reference: &str, from: u64, addressed: bool) -> Result<Http, ImageError> {
         let access = Access { addressed, ..self.access.take().unwrap_or_default() };
         let access = Access { accept: (kind == "manifests").then_some(ACCEPT), ..access };
@@ -194,19 +229,14 @@ impl Asking<'_> {
     }
 
     /// A manifest or an index, which must have the sum that is expected.
-    fn document(
-        &mut self,
-        reference: &str,
-        expected: Option<&str>,
-        wrong: &dyn Fn(String) -> ImageError,
-    ) -> Result<Vec<u8>, ImageError> {
+    fn document(&mut self, reference: &str, expected: Option<&str>) -> Result<Vec<u8>, ImageError> {
         let mut http = self.open("manifests", reference, 0, expected.is_some())?;
         let (mut document, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
         loop {
             match http.read(&mut buffer)? {
                 0 => break,
                 read if document.len() + read > LIMIT => {
-                    return Err(wrong("its manifest is larger than a manifest may be".to_owned()));
+                    return Err(self.wrong("its manifest is larger than a manifest may be".to_owned()));
                 }
                 read => document.extend_from_slice(&buffer[..read]),
             }
@@ -216,7 +246,7 @@ impl Asking<'_> {
         match expected {
             Some(expected) if found != *expected => {
                 let why = format!("its manifest has the sha256 sum {found}, not {expected}; push it again");
-                Err(wrong(why))
+                Err(self.wrong(why))
             }
             _ => Ok(document),
         }
