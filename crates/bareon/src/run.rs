@@ -391,18 +391,21 @@ fn write_image(
 
 /// Tells of an image that was written to `device`.
 fn tell_of(written: &Written, device: String, context: &Context) {
-    let Written { uri, raw_bytes, sums, elapsed, .. } = written;
+    let Written { uri, raw_bytes, container_bytes, reused_bytes, sums, elapsed, .. } = written;
     let sum = |algorithm| sums.get(algorithm).map(str::to_owned);
     let sha256 = sum(Algorithm::Sha256);
     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
-        "wrote {raw_bytes} bytes to {device} in {ms} ms, sha256 {}",
+        "wrote {raw_bytes} bytes to {device} in {ms} ms, sha256 {}; {container_bytes} bytes were fetched for it, and \
+         {reused_bytes} stood there already",
         sha256.as_deref().unwrap_or("unknown")
     );
     context.report.image(report::Image {
         uri: uri.clone(),
         target: device,
         bytes: *raw_bytes,
+        bytes_fetched: *container_bytes,
+        bytes_kept: *reused_bytes,
         md5: sum(Algorithm::Md5),
         sha256,
         ms,

@@ -1,5 +1,12 @@
 //! Images of whole disks, of files, and of QEMU: what lies on the target afterwards is compared with what was packed.
 
+use std::fs;
+
+use bareon_image::{
+    Silent,
+    index::SUFFIX,
+    pack::{Packing, pack},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -67,6 +74,46 @@ fn a_whole_disk_image_fills_a_larger_disk() {
         assert_eq!(hello, HELLO);
         assert_eq!(size > 150 << 20, grow, "{size}");
         assert_unused(&disk);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn a_whole_disk_image_comes_by_its_index_and_again_only_what_differs() {
+    let (bench, disk) = (Bench::new(), Disk::new(200));
+    let file = whole(&bench);
+    let out = format!("{file}.zst");
+    let packed = pack(file.as_ref(), Packing::Zstd, out.as_ref(), 2, &Silent).expect("a packed image");
+    let index = packed.index.expect("an index");
+    fs::write(format!("{out}{SUFFIX}"), index.to_bytes()).expect("an index in a file");
+    let image = json!([{
+        "target": "disk", "format": "disk", "url": format!("file://{out}"), "raw_sha256": packed.raw_sha256,
+        "index_sha256": images::sum("sha256sum", &format!("{out}{SUFFIX}")),
+    }]);
+    let run = |more: &str| {
+        let ran = bench.run_driver("bareon", &document(&disk, None, &image), &["--noallow-unverified", more]);
+        ran.succeeded();
+        let (hello, _) = disk.file(2, "hello");
+        assert_eq!(hello, HELLO);
+        assert_unused(&disk);
+        let told = &bench.report()["images"][0];
+        ["bytes_fetched", "bytes_kept"].map(|key| told[key].as_u64().expect("a number"))
+    };
+    let data: u32 = index.chunks.iter().filter(|chunk| !chunk.zeros).map(|chunk| chunk.length).sum();
+    // The first chunk comes once to be looked at, and once to be written.
+    assert_eq!(run("--reimage=full"), [u64::from(data + index.chunks[0].length), 0]);
+    let [fetched, kept] = run("--reimage=differential");
+    assert!(fetched < u64::from(data) && kept > 2 << 20, "{fetched} {kept}");
+    for sectors in [512, 4096] {
+        let disk = Disk::with_sectors(200, sectors);
+        let before = disk.sum();
+        let run = bench.run_driver("bareon", &document(&disk, None, &image), &["copyimage"]);
+        if sectors == 512 {
+            run.succeeded();
+        } else {
+            run.failed(&["sectors of 512 bytes, and this one has 4096"]);
+            assert_eq!(disk.sum(), before);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! written to.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -86,13 +86,18 @@ fn onto_a_larger_disk(raw: &Path) {
     let case = Case::new(Firmware::Bios, Bus::Virtio);
     let file = case.machine.dir.join("disk.img.zst");
     let packed = ok(pack_image(raw, Packing::Zstd, &file, 2, &Silent));
+    let beside = case.machine.dir.join("disk.img.zst.bidx");
+    ok(fs::write(&beside, ok(packed.index.ok_or("no index")).to_bytes()));
+    let told = ok(process::output(process::command("sha256sum").stdin(ok(File::open(&beside)))));
     case.images.file("/disk.img.zst", file);
+    case.images.file("/disk.img.zst.bidx", beside);
     let document = json!({
         "version": 1,
         "disks": [{"name": "all", "match": {"path": format!("/dev/{}", case.target().link())}}],
         "images": [{
             "target": "all", "format": "disk", "grow": true,
             "url": case.images.url("/disk.img.zst"), "raw_sha256": packed.raw_sha256,
+            "index_sha256": told.split_whitespace().next(),
         }],
     });
     let script = "provision --data-driver bareon && nothing_left || exit 1
@@ -103,6 +108,8 @@ fn onto_a_larger_disk(raw: &Path) {
     assert!(outcome.file("table").contains("No problems found"), "{outcome}");
     let sizes: Vec<u64> = outcome.file("sizes").lines().map(|size| ok(size.parse())).collect();
     assert!(sizes[1] > packed.raw_size && sizes[1] > sizes[0] - (200 << 20), "{sizes:?}: {outcome}");
+    let ranges = case.images.requests().into_iter().filter_map(|request| request.range);
+    assert!(ranges.count() > 4, "it comes in pieces: {outcome}");
     let facts = case.check("from-its-disk");
     facts.has("root", "/dev/vda3 ext4");
 }

@@ -101,6 +101,12 @@ pub struct Image {
     pub target: String,
     /// The size of its raw data.
     pub bytes: u64,
+    /// How many bytes were fetched for it.
+    #[serde(default)]
+    pub bytes_fetched: u64,
+    /// How many bytes of its raw data stood on the target already, and were left as they are.
+    #[serde(default)]
+    pub bytes_kept: u64,
     /// The MD5 sum of its raw data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub md5: Option<String>,
