@@ -15,7 +15,8 @@ use crate::{
     digest::{self, Takers},
     pool::{Buffer, Pool},
     shared::{Notice, Shared, TICK},
-    source::{Mirrors, Source, Watch},
+    source::{Mirrors, Source},
+    watch::Watch,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 

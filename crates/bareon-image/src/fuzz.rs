@@ -13,6 +13,7 @@ use crate::{
     chunks::work::{self, Work},
     container::{self, Ahead, Limits},
     digest,
+    hand_on::Halt,
     index::Index,
     pool::{Buffer, Pool},
     shared::Shared,
@@ -23,7 +24,7 @@ use crate::{
         },
         tftp::packet::{BLOCK, Counter, Packet, Place, Terms, WINDOW},
     },
-    unpack::{Halt, Unpack},
+    unpack::Unpack,
 };
 
 /// The most data that are unpacked of one input, in bytes.

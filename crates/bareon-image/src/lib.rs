@@ -22,6 +22,7 @@ mod error;
 mod feed;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod hand_on;
 pub mod index;
 mod metainfo;
 pub mod pack;
@@ -36,6 +37,7 @@ mod target;
 #[cfg(feature = "torrent")]
 mod torrent;
 mod unpack;
+mod watch;
 mod writer;
 mod zeros;
 

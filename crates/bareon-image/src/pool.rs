@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{shared::TICK, source::Watch};
+use crate::{shared::TICK, watch::Watch};
 
 /// The alignment of a buffer and of its size, in bytes.
 pub const ALIGN: usize = 4096;

@@ -10,7 +10,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::{ImageError, Progress, source::Watch};
+use crate::{ImageError, Progress, watch::Watch};
 
 /// How long a stage waits before it looks whether all is to stop.
 pub const TICK: Duration = Duration::from_millis(100);

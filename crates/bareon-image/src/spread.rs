@@ -23,9 +23,9 @@ use crate::{
         Ahead, Limits,
         pieces::{self, Decoder, Most, Piece},
     },
+    hand_on::{Halt, HandOn},
     pool::{ALIGN, Buffer, Pool},
     shared::Shared,
-    unpack::{Halt, HandOn},
 };
 
 /// The most memory that pieces and their data take, in bytes.

@@ -15,7 +15,8 @@ use crate::{
     container::{self, Ahead, Limits, MemoryNeeded},
     digest::Takers,
     feed::{Fetched, Packed},
-    pool::{ALIGN, Buffer, Pool},
+    hand_on::{Halt, HandOn},
+    pool::{Buffer, Pool},
     shared::Shared,
     spread::Spread,
 };
@@ -34,17 +35,6 @@ pub struct Unpack<'a> {
     pub pool: Pool,
     /// Who wants them.
     pub takers: Takers<Arc<Buffer>>,
-}
-
-/// Why it ended before the end of the data.
-#[derive(Debug)]
-pub enum Halt {
-    /// All is to stop, and why is with the others.
-    Told,
-    /// The data cannot be read or unpacked past this byte of the file.
-    At(u64, io::Error),
-    /// Something else.
-    Failed(ImageError),
 }
 
 impl Unpack<'_> {
@@ -71,8 +61,7 @@ impl Unpack<'_> {
         limits: Limits,
         shared: &Shared,
     ) -> Result<(), Halt> {
-        let mut out =
-            HandOn { uri: self.uri, size: self.size, takers: &self.takers, total: 0, partial: None };
+        let mut out = HandOn::to(&self.takers, self.uri, self.size);
         let spread = Spread::of(self.container, packed, self.options.buffer(), limits);
         let pool = match spread.map_err(|error| Halt::At(0, error))? {
             Some(spread) => {
@@ -85,7 +74,7 @@ impl Unpack<'_> {
         let unpacked = container::reader(self.container, &mut *packed, limits);
         let mut unpacked = unpacked.map_err(|error| Halt::At(0, error))?;
         loop {
-            let mut buffer = out.partial.take().or_else(|| pool.take(shared)).ok_or(Halt::Told)?;
+            let mut buffer = out.partial().or_else(|| pool.take(shared)).ok_or(Halt::Told)?;
             let ended = match fill(&mut buffer, unpacked.as_mut()) {
                 Ok(ended) => ended,
                 Err(error) => {
@@ -98,52 +87,6 @@ impl Unpack<'_> {
                 return Ok(());
             }
         }
-    }
-}
-
-/// Who gets the data.
-pub struct HandOn<'a> {
-    uri: &'a str,
-    size: Option<u64>,
-    takers: &'a Takers<Arc<Buffer>>,
-    total: u64,
-    /// A buffer that is not full yet, where the data so far do not end at a page.
-    partial: Option<Buffer>,
-}
-
-impl HandOn<'_> {
-    /// Hands on a buffer; more data than there are to be are not.
-    fn give(&mut self, buffer: Buffer) -> Result<(), Halt> {
-        self.total += buffer.len() as u64;
-        if let Some(expected) = self.size.filter(|expected| self.total > *expected) {
-            let (uri, found) = (self.uri.to_owned(), self.total);
-            return Err(Halt::Failed(ImageError::Size { uri, expected, found, exact: false }));
-        }
-        if buffer.is_empty() || self.takers.give(&Arc::new(buffer)) { Ok(()) } else { Err(Halt::Told) }
-    }
-
-    /// Hands on what a buffer has, in such pieces that each ends at a page; what is left is kept.
-    ///
-    /// # Errors
-    /// When there are more data than there are to be, or all is to stop.
-    pub fn aligned(&mut self, buffer: Buffer, pool: &Pool, shared: &Shared) -> Result<(), Halt> {
-        if self.partial.is_none() && buffer.len().is_multiple_of(ALIGN) {
-            return self.give(buffer);
-        }
-        let mut rest = &*buffer;
-        while !rest.is_empty() {
-            let mut partial = match self.partial.take() {
-                Some(partial) => partial,
-                None => pool.take(shared).ok_or(Halt::Told)?,
-            };
-            let space = partial.space();
-            let more = rest.len().min(space.len());
-            space[..more].copy_from_slice(&rest[..more]);
-            partial.grow(more);
-            rest = &rest[more..];
-            if partial.space().is_empty() { self.give(partial)? } else { self.partial = Some(partial) }
-        }
-        Ok(())
     }
 }
 

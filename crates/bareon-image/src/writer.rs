@@ -21,7 +21,7 @@ use crate::{
     pool::Buffer,
     progress::Told,
     shared::{Shared, TICK},
-    source::Watch,
+    watch::Watch,
 };
 
 /// The targets that are being written.

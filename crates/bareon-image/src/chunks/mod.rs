@@ -43,7 +43,8 @@ use crate::{
     index::{Index, SUFFIX},
     progress::Told,
     shared::{Notice, Shared, TICK},
-    source::{self, Watch, ranged::Ranged, retry::Patience},
+    source::{self, ranged::Ranged, retry::Patience},
+    watch::Watch,
 };
 
 /// The most threads that fetch, unpack and write.

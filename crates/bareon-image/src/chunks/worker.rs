@@ -10,7 +10,8 @@ use super::{Transfer, unpack::unpack, work::Work};
 use crate::{
     ImageError, Verify,
     pool::Aligned,
-    source::{Watch, client, ranged::Trouble, retry::Patience},
+    source::{client, ranged::Trouble, retry::Patience},
+    watch::Watch,
 };
 
 /// How often a chunk that is wrong is fetched again, for each place.

@@ -27,6 +27,7 @@ mod error;
 mod frames;
 mod multi;
 mod out;
+mod piece;
 mod run;
 mod sums;
 

@@ -6,7 +6,7 @@ use liblzma::stream::{Action, Check, MtStreamBuilder, Status, Stream};
 use super::{
     PackError, Packing, XZ_BLOCK,
     blocks::Block,
-    run::{Piece, Ticket, ready},
+    piece::{Piece, Ticket, ready},
 };
 
 /// The level: xz's own default. It unpacks with 9 MiB.

@@ -19,32 +19,13 @@ use super::{
     frames::Packer,
     multi,
     out::Out,
+    piece::{Piece, Ticket, ready},
     sums::{self, Adding, Sums},
 };
-use crate::{Progress, digest::Takers, index::Entries, pool::Pool, shared::TICK, source::Watch};
-
-/// Where the next packed piece comes.
-pub type Ticket = Receiver<Result<Piece, PackError>>;
-
-/// A packed piece.
-#[derive(Debug, Clone, Default)]
-pub struct Piece {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    /// What the index tells of the block within: whether it is zeros, and its hash. Nothing where a piece is no block.
-    pub block: Option<(bool, [u8; 32])>,
-}
+use crate::{Progress, digest::Takers, index::Entries, pool::Pool, shared::TICK, watch::Watch};
 
 /// A block that is to be packed, and where it goes then.
 type Order = (Block, Sender<Result<Piece, PackError>>);
-
-/// A ticket that is answered already.
-pub fn ready(piece: Result<Piece, PackError>) -> Ticket {
-    let (sender, ticket) = bounded(1);
-    // There is room for one.
-    let _ = sender.send(piece);
-    ticket
-}
 
 /// What the stages share.
 #[derive(Debug, Default)]

@@ -24,12 +24,12 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    Source, Version, Watch, client,
+    Source, Version, client,
     part::{ContentRange, header},
     retry::Patience,
     shown,
 };
-use crate::{HttpOptions, ImageError, container};
+use crate::{HttpOptions, ImageError, container, watch::Watch};
 
 /// How much of a page is read to show its first line, in bytes.
 const PAGE: u64 = 4096;

@@ -13,8 +13,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Source, Version, Watch, client::chain, open_at, shown};
-use crate::{ImageError, Options};
+use super::{Source, Version, client::chain, open_at, shown};
+use crate::{ImageError, Options, watch::Watch};
 
 /// How often an address is tried again while there is another one to ask.
 const FEW: u32 = 3;

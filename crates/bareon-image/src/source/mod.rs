@@ -17,7 +17,7 @@ use url::Url;
 pub use mirrors::Mirrors;
 pub use part::Version;
 
-use crate::{ImageError, Options};
+use crate::{ImageError, Options, watch::Watch};
 
 /// A stream of bytes, read to its end.
 pub trait Source: Send {
@@ -51,15 +51,6 @@ pub trait Source: Send {
     fn giving(&mut self) -> bool {
         false
     }
-}
-
-/// Whom a source tells of its troubles, and asks whether to stop.
-pub trait Watch: Send + Sync {
-    /// It tries again, for the `attempt`th time in a row.
-    fn retried(&self, why: &str, attempt: u32);
-
-    /// Whether to give up now.
-    fn stopped(&self) -> bool;
 }
 
 /// What an address names.

@@ -22,13 +22,13 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    Place, Watch, client,
+    Place, client,
     http::{self, Failure},
     oci::{self, Located},
     part::header,
     place, shown,
 };
-use crate::{HttpOptions, ImageError};
+use crate::{HttpOptions, ImageError, watch::Watch};
 
 /// A file, wherever it lies.
 pub struct Ranged {

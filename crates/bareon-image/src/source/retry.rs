@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Watch, client};
-use crate::{HttpOptions, ImageError, MIB};
+use super::client;
+use crate::{HttpOptions, ImageError, MIB, watch::Watch};
 
 /// How long a pause sleeps before it looks whether all is to stop.
 const NAP: Duration = Duration::from_millis(50);

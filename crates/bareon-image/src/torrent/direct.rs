@@ -24,7 +24,8 @@ use crate::{
     pool::{Buffer, Pool},
     progress::Told,
     shared::{Shared, TICK},
-    source::{self, Watch},
+    source,
+    watch::Watch,
 };
 
 /// How many buffers are read ahead of the slowest sum.

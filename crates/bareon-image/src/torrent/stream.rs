@@ -16,10 +16,7 @@ use super::{
     order::{self, Order},
     swarm::{Swarm, failed},
 };
-use crate::{
-    ImageError, Options,
-    source::{Source, Watch},
-};
+use crate::{ImageError, Options, source::Source, watch::Watch};
 
 /// How much is read at a time, in bytes.
 const PIECE: usize = 256 << 10;

@@ -36,11 +36,7 @@ use super::{
     order::SCOUTS,
     shelf::{Choose, Shelf},
 };
-use crate::{
-    ImageError, Options, TorrentOptions,
-    shared::TICK,
-    source::{self, Watch},
-};
+use crate::{ImageError, Options, TorrentOptions, shared::TICK, source, watch::Watch};
 
 /// The largest file that is taken for a torrent, in bytes: one of 1 TiB in pieces of 1 MiB has 21 MB.
 const FILE_LIMIT: usize = 32 << 20;

@@ -25,10 +25,10 @@ use url::Url;
 
 use self::manifest::{ACCEPT, Content, Leads};
 use super::{
-    Source, Version, Watch,
+    Source, Version,
     http::{Access, Credentials, Http},
 };
-use crate::{HttpOptions, ImageError, digest};
+use crate::{HttpOptions, ImageError, digest, watch::Watch};
 
 /// The most bytes of a manifest, as registries have it.
 const LIMIT: usize = 4 << 20;

@@ -18,8 +18,8 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use self::session::{Session, Trouble};
-use super::{Source, Watch, retry::Patience};
-use crate::{HttpOptions, ImageError};
+use super::{Source, retry::Patience};
+use crate::{HttpOptions, ImageError, watch::Watch};
 
 /// The port of the standard.
 const PORT: u16 = 69;

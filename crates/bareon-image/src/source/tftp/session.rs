@@ -16,7 +16,7 @@ use std::{
 use super::packet::{
     BLOCK, Counter, OPTION_REFUSED, Packet, Place, Terms, UNKNOWN_TID, acknowledge, error, request,
 };
-use crate::source::Watch;
+use crate::watch::Watch;
 
 /// How long nothing may come before the last packet is sent again; doubled each time.
 const PATIENCE: Duration = Duration::from_secs(1);
