@@ -75,6 +75,9 @@ impl Stage {
     /// All of them, in their order.
     pub const ALL: [Self; 4] = [Self::Partition, Self::ConfigDrive, Self::CopyImage, Self::Bootloader];
 
+    /// Those that write to disks of the layout.
+    pub const WRITING: [Self; 3] = [Self::Partition, Self::CopyImage, Self::Bootloader];
+
     /// Its command.
     pub const fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Told, bootstrap, custom, given, images, repos, shown, suites, torrent};
+use super::{Told, bootstrap, custom, given, images, is_plain_absolute, repos, shown, suites, torrent};
 use crate::{
     drivers::{Mistake, Mistakes, place::Place},
     objects::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What both formats come to.
-pub(super) struct Base {
+struct Base {
     codename: String,
     output: PathBuf,
     repos: Vec<Repo>,
@@ -69,7 +69,8 @@ fn base(root: &Place<'_>, told: &mut Told) -> Option<Base> {
 
 fn scheme(root: &Place<'_>, base: Base, packages: Vec<String>, shown_packages: &Value) -> BuildScheme {
     let operating_system = suites::operating_system(&base.codename);
-    let shown = shown::shown(root, &operating_system, shown_packages, &base);
+    let shown =
+        shown::shown(root, &operating_system, shown_packages, &base.output, base.images.metadata.as_deref());
     BuildScheme {
         operating_system,
         codename: base.codename,
@@ -84,18 +85,6 @@ fn scheme(root: &Place<'_>, base: Base, packages: Vec<String>, shown_packages: &
         torrents: None,
         bootstrap: None,
         shown,
-    }
-}
-
-impl Base {
-    /// The folder, or the archive, that is written to.
-    pub(super) fn output(&self) -> &Path {
-        &self.output
-    }
-
-    /// The metadata of the images.
-    pub(super) fn metadata(&self) -> Option<&Path> {
-        self.images.metadata.as_deref()
     }
 }
 
@@ -119,11 +108,6 @@ fn output(root: &Place<'_>, told: &mut Told) -> Option<PathBuf> {
         told.defer(&place, "this is no absolute path", remedy);
     }
     Some(path)
-}
-
-/// Whether a path is absolute and leads nowhere but down.
-pub(super) fn is_plain_absolute(path: &Path) -> bool {
-    path.is_absolute() && path.components().all(|part| part != std::path::Component::ParentDir)
 }
 
 /// The packages, and how a plan shows them.

@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::{Told, document::is_plain_absolute, given};
+use super::{Told, given, is_plain_absolute};
 use crate::{
     drivers::{Mistake, mistake::pointer, nailgun::metadata::base_name, place::Place},
     objects::build::{Container, DiskImage, ImageFormat, TarImage, TreeImage},

@@ -19,6 +19,8 @@ mod suites;
 mod tests;
 mod torrent;
 
+use std::path::{Component, Path};
+
 use serde_json::Value;
 
 use super::{DriverError, Listed, Mistake, Mistakes, Origins, place::Place};
@@ -173,4 +175,9 @@ impl Told {
 /// The value at `key`, where there is one that is not `null`.
 fn given<'a>(place: &Place<'a>, key: &str) -> Option<Place<'a>> {
     place.get(key).filter(|found| !found.value.is_null())
+}
+
+/// Whether a path is absolute and leads nowhere but down.
+fn is_plain_absolute(path: &Path) -> bool {
+    path.is_absolute() && path.components().all(|part| part != Component::ParentDir)
 }

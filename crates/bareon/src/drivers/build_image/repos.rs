@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Told, document::is_plain_absolute, given};
+use super::{Told, given, is_plain_absolute};
 use crate::{
     drivers::place::Place,
     objects::build::{Repo, SignedBy},

@@ -1,22 +1,29 @@
 //! What a plan shows of a build, in the shape that callers of the original know: values stand there as they were given.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
-use super::document::Base;
 use crate::{
     drivers::{nailgun::metadata::base_name, place::Place},
     objects::OperatingSystem,
 };
 
-/// The objects of the original.
-pub(super) fn shown(root: &Place<'_>, os: &OperatingSystem, packages: &Value, base: &Base) -> Value {
+/// The objects of the original, of images in the folder `output` with `metadata` in that file.
+pub(super) fn shown(
+    root: &Place<'_>,
+    os: &OperatingSystem,
+    packages: &Value,
+    output: &Path,
+    metadata: Option<&Path>,
+) -> Value {
     let mut fss = Vec::new();
     let mut images = Vec::new();
     let data = root.get("image_data");
     for (i, (mount, image)) in data.iter().flat_map(Place::entries).enumerate() {
         let device = format!("loop:{i}");
         let get = |key: &str| image.value.get(key).cloned().unwrap_or_default();
-        let file = base.output().join(base_name(get("uri").as_str().unwrap_or_default()));
+        let file = output.join(base_name(get("uri").as_str().unwrap_or_default()));
         fss.push(json!({
             "device": device, "mount": mount, "fs_type": get("format"), "fs_options": "", "fs_label": "",
             "keep_data": false,
@@ -33,7 +40,7 @@ pub(super) fn shown(root: &Place<'_>, os: &OperatingSystem, packages: &Value, ba
             "name": os.name, "major": os.major, "minor": os.minor, "packages": packages, "repos": repos(root),
             "proxies": proxies(root),
         },
-        "metadata_uri": base.metadata().map(|path| format!("file://{}", path.display())),
+        "metadata_uri": metadata.map(|path| format!("file://{}", path.display())),
     })
 }
 

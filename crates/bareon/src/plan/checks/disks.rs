@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checks, Stage, WRITING, layout};
+use super::{Checks, Stage, layout};
 use crate::objects::{
     Bytes,
     partition::{Label, Parted, Partition, PartitionType},
@@ -38,15 +38,21 @@ impl Checks<'_> {
         let Some(device) = self.machine.device(name) else {
             let known: Vec<_> = self.machine.devices.iter().map(|device| device.device.as_str()).collect();
             let remedy = format!("name one of its disks: {}", list(&known));
-            self.refuse(&WRITING, path, name, "this machine has no such disk", &remedy);
+            self.refuse(&Stage::WRITING, path, name, "this machine has no such disk", &remedy);
             return;
         };
         if device.read_only() {
-            self.refuse(&WRITING, path, name, "the disk can only be read", "take its write protection away");
+            self.refuse(
+                &Stage::WRITING,
+                path,
+                name,
+                "the disk can only be read",
+                "take its write protection away",
+            );
         }
         for used in self.machine.uses(name).iter().filter(|used| teardown::blocks(used, self.machine)) {
             let problem = format!("{} is in use: {}", used.device, used.by);
-            self.refuse(&WRITING, path, name, &problem, &used.remedy);
+            self.refuse(&Stage::WRITING, path, name, &problem, &used.remedy);
         }
         let sector = device.sector_size().0;
         let Some(size) = device.size() else { return };
@@ -113,7 +119,7 @@ impl Checks<'_> {
             // Images and file systems go by this name: with another disk's they would land there.
             let remedy = format!("the kernel calls partition {} of it {expected}", partition.count);
             let problem = "no partition of this disk has that name";
-            self.refuse(&WRITING, &format!("{path}/name"), &partition.name, problem, &remedy);
+            self.refuse(&Stage::WRITING, &format!("{path}/name"), &partition.name, problem, &remedy);
         }
         let mut refuse = |key: &str, value: &str, problem: &str, remedy: &str| {
             self.refuse(&[Stage::Partition], &format!("{path}/{key}"), value, problem, remedy);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bareon_host::mkfs::FsType;
 
-use super::{Checks, Stage, WRITING};
+use super::{Checks, Stage};
 use crate::objects::{Bytes, Image, Mib, image::TAR, partition::FileSystem};
 
 /// The least that `mkfs.xfs` makes, since xfsprogs 5.19: it would refuse when the tables are written already.
@@ -87,7 +87,7 @@ impl Checks<'_> {
             Err(unknown) => {
                 // The type is given to mkfs, and to mount in each of the stages.
                 let at = format!("{path}/fs_type");
-                self.refuse(&WRITING, &at, &fs.fs_type, &unknown.to_string(), "use one of them");
+                self.refuse(&Stage::WRITING, &at, &fs.fs_type, &unknown.to_string(), "use one of them");
             }
             Ok(kind) if fs.fs_label.len() > kind.label_limit() => {
                 let problem = format!(
@@ -130,7 +130,7 @@ impl Checks<'_> {
         if drive {
             let remedy = "give the file system a partition of its own";
             let problem = "the config drive is written there";
-            self.refuse(&WRITING, &format!("{path}/device"), &fs.device, problem, remedy);
+            self.refuse(&Stage::WRITING, &format!("{path}/device"), &fs.device, problem, remedy);
         }
         if esp && fs.fs_type.parse() != Ok(FsType::Vfat) {
             let problem = "UEFI reads nothing but vfat from an EFI system partition";

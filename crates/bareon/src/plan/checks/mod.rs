@@ -19,9 +19,6 @@ use crate::{
     steps::bootloader::Firmware,
 };
 
-/// The stages that write to disks.
-pub(super) const WRITING: [Stage; 3] = [Stage::Partition, Stage::CopyImage, Stage::Bootloader];
-
 /// All refusals.
 pub(super) fn refusals(
     deployment: &Deployment,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checks, Stage, WRITING};
+use super::{Checks, Stage};
 use crate::{
     objects::{
         Bytes,
@@ -91,11 +91,11 @@ impl Checks<'_> {
         let lvs = volumes::volumes_of(scheme, vg);
         if same > 1 {
             let problem = "there are two groups of this name";
-            self.refuse(&WRITING, &format!("{path}/name"), &vg.name, problem, "give each its own");
+            self.refuse(&Stage::WRITING, &format!("{path}/name"), &vg.name, problem, "give each its own");
         }
         if pvs.is_empty() {
             let remedy = "give it a partition of type pv, or leave the group out";
-            self.refuse(&WRITING, path, &vg.name, "this volume group has no physical volume", remedy);
+            self.refuse(&Stage::WRITING, path, &vg.name, "this volume group has no physical volume", remedy);
             return;
         }
         if self.kept.group(&vg.name) {
@@ -104,7 +104,7 @@ impl Checks<'_> {
         }
         if pvs.iter().all(|pv| pv.metadatacopies == 0) || pvs.iter().any(|pv| pv.metadatacopies > 2) {
             let problem = "each physical volume has 0, 1 or 2 copies of the metadata, and one of a group has at least 1";
-            self.refuse(&WRITING, path, &vg.name, problem, "set metadatacopies to 1 or 2");
+            self.refuse(&Stage::WRITING, path, &vg.name, problem, "set metadatacopies to 1 or 2");
         }
         let capacity = volumes::capacity(scheme, vg, sizes);
         let wanted: Vec<_> = lvs.iter().map(|lv| lv.size).collect();
@@ -119,7 +119,7 @@ impl Checks<'_> {
                 mib(capacity)
             );
             self.refuse(
-                &WRITING,
+                &Stage::WRITING,
                 path,
                 &vg.name,
                 &problem,

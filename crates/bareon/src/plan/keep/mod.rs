@@ -11,7 +11,7 @@ mod tests;
 
 use serde_json::Value;
 
-use super::{Action, Refusal, Stage, Step, checks::WRITING, layout};
+use super::{Action, Refusal, Stage, Step, layout};
 use crate::{
     drivers::{Deployment, Mistake},
     hardware::{Machine, content::Content},
@@ -64,7 +64,7 @@ pub(super) fn refusals(deployment: &Deployment, machine: &Machine, firmware: Fir
 fn refusal(deployment: &Deployment, path: &str, value: &str, problem: &str, remedy: &str) -> Vec<Refusal> {
     let value = Some(Value::from(value)).filter(|_| !value.is_empty());
     let mistake = Mistake::new(deployment.origins.of(path), value.as_ref(), problem, remedy);
-    WRITING.map(|stage| Refusal { stage, mistake: mistake.clone() }).to_vec()
+    Stage::WRITING.map(|stage| Refusal { stage, mistake: mistake.clone() }).to_vec()
 }
 
 fn differs(deployment: &Deployment, difference: &Difference) -> Vec<Refusal> {
