@@ -24,6 +24,7 @@ use super::{
     program::{About, Program},
     settings::{Flag, Given},
     value::Kind,
+    words::Words,
 };
 
 /// What the arguments say; `C` are the commands of the program's application.
@@ -156,38 +157,6 @@ fn off_id(opt: &Opt) -> String {
     format!("no {}", opt.name)
 }
 
-/// What was read: before the command's name, and after it.
-pub struct Words<'a> {
-    outer: &'a ArgMatches,
-    inner: Option<(&'a str, &'a ArgMatches)>,
-}
-
-impl<'a> Words<'a> {
-    fn both(&self) -> impl Iterator<Item = &'a ArgMatches> {
-        self.inner.map(|(_, inner)| inner).into_iter().chain([self.outer])
-    }
-
-    /// The command's name, where one was given.
-    pub fn command(&self) -> Option<&'a str> {
-        self.inner.map(|(name, _)| name)
-    }
-
-    /// Whether a switch was given.
-    pub fn switch(&self, id: &str) -> bool {
-        self.both().any(|matches| matches.try_get_one::<bool>(id).ok().flatten() == Some(&true))
-    }
-
-    /// The path that was given, the later one where there are two.
-    pub fn path(&self, id: &str) -> Option<PathBuf> {
-        self.both().find_map(|matches| matches.try_get_one::<PathBuf>(id).ok().flatten().cloned())
-    }
-
-    /// The text that was given, the later one where there are two.
-    pub fn text(&self, id: &str) -> Option<String> {
-        self.both().find_map(|matches| matches.try_get_one::<String>(id).ok().flatten().cloned())
-    }
-}
-
 /// Reads the arguments, the program's name first, and the variables of the environment.
 ///
 /// # Errors
@@ -199,7 +168,7 @@ pub fn parse<P: Program>(
     let command = command::<P>();
     let (program, arguments) = normalise(P::ABOUT, &command, arguments);
     let matches = command.try_get_matches_from(arguments).map_err(discreet::<P>)?;
-    let words = Words { outer: &matches, inner: matches.subcommand() };
+    let words = Words::of(&matches);
     let mut given = Given { environment: environment(variables), ..Given::default() };
     if let Some((_, path)) = given.environment.iter().find(|(name, _)| name == CONFIG_VARIABLE)
         && !path.is_empty()
@@ -209,13 +178,13 @@ pub fn parse<P: Program>(
     given.environment.retain(|(name, _)| name != CONFIG_VARIABLE);
     let named_by_environment = given.config_files.len();
     collect(&matches, &mut given);
-    if let Some((_, inner)) = words.inner {
+    if let Some((_, inner)) = matches.subcommand() {
         collect(inner, &mut given);
     }
     if given.config_files.len() > named_by_environment {
         given.config_files.drain(..named_by_environment);
     }
-    let task = match words.inner {
+    let task = match matches.subcommand() {
         Some(("completions", inner)) => Task::Completions(*inner.get_one("shell").unwrap_or(&Shell::Bash)),
         Some(("man", _)) => Task::Man,
         Some(("sample", _)) => Task::Sample,

@@ -3,9 +3,9 @@
 use clap::{Arg, ArgAction};
 
 use super::{
-    args::Words,
     options::Of,
     program::{About, Program},
+    words::Words,
 };
 
 /// What the program is to do.

@@ -24,6 +24,7 @@ mod settings;
 mod signals;
 mod syslog;
 pub mod value;
+mod words;
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! What differs between the programs: their names, commands and arguments. All else of the command line is the same.
 
-use super::{args::Words, options::Of};
+use super::{options::Of, words::Words};
 
 /// What is told of a program.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction};
 
 use super::{
-    args::Words,
     options::Of,
     program::{About, Program},
+    words::Words,
 };
 
 /// What the program is to do.
