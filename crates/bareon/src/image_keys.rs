@@ -67,7 +67,7 @@ pub enum Untrusted {
     },
     /// There are no sums.
     #[error(
-        "image_keys asks for a SHA-256 sum of each image, and none is known of {}: build it by bareon-build-image, or write `raw_sha256` into its metadata and sign them; nothing was written",
+        "image_keys asks for a SHA-256 sum of each image, and none is known of {}: build it by bareon-build-image, or write `raw_sha256` (of a qcow2 `container_sha256`) into its metadata and sign them; nothing was written",
         .images.join(", ")
     )]
     NoSum {
@@ -114,8 +114,8 @@ impl ImageKeys {
     /// # Errors
     /// When one is not.
     pub fn check(&self, images: &[Image]) -> Result<(), Untrusted> {
-        let unknown = |image: &&Image| !image.sums().is_strong() && !image.container_sums().is_strong();
-        let images: Vec<_> = images.iter().filter(unknown).map(|image| shown(&image.uri)).collect();
+        let images: Vec<_> =
+            images.iter().filter(|image| !image.is_known()).map(|image| shown(&image.uri)).collect();
         if self.is_empty() || images.is_empty() { Ok(()) } else { Err(Untrusted::NoSum { images }) }
     }
 }
@@ -200,5 +200,8 @@ mod tests {
             "{error}"
         );
         assert!(keys.check(&images[..1]).is_ok() && ImageKeys::default().check(&images).is_ok());
+        let disk = Image { format: "qcow2".into(), ..images[0].clone() };
+        assert!(keys.check(std::slice::from_ref(&disk)).is_err());
+        assert!(keys.check(&[Image { container_sha256: Some("c".into()), ..disk }]).is_ok());
     }
 }

@@ -83,6 +83,12 @@ impl Image {
             .with(Algorithm::Blake3, self.blake3.clone())
     }
 
+    /// Whether a sum is known of it for which nobody can make another image. Of a disk of QEMU that must be one of the
+    /// file, which another program reads before its data are known.
+    pub fn is_known(&self) -> bool {
+        self.container_sums().is_strong() || (self.format != QCOW2 && self.sums().is_strong())
+    }
+
     /// What the file must be as it is fetched.
     pub fn container_sums(&self) -> Sums {
         Sums::default()

@@ -35,10 +35,7 @@ impl Checks<'_> {
                 if let Err(error) = bareon_image::check_uri(uri) {
                     let problem = error.to_string();
                     self.refuse(&[Stage::CopyImage], &path, uri, &problem, "serve the image so");
-                } else if demands_digest(uri)
-                    && !image.sums().is_strong()
-                    && !image.container_sums().is_strong()
-                {
+                } else if demands_digest(uri) && !image.is_known() {
                     let problem = "TFTP does not notice what changes on the way, and no strong sum is known";
                     let remedy = "give the image's sha256, sha512 or blake3 sum, or serve it by HTTP";
                     self.refuse(&[Stage::CopyImage], &path, &shown(uri), problem, remedy);

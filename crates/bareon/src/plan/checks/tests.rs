@@ -420,8 +420,14 @@ fn an_image_by_tftp_needs_a_strong_sum_in_any_case() {
         let refusals = refusals(deployment, &machine(), Firmware::Both, true);
         refusals.into_iter().map(|one| one.mistake.to_string()).collect::<Vec<_>>()
     };
-    let [message] = &refused(&deployment)[..] else { panic!("{:?}", refused(&deployment)) };
+    let told = refused(&deployment);
+    let [message] = &told[..] else { panic!("{told:?}") };
     assert!(message.contains("/mirrors/0") && message.contains("serve it by HTTP"), "{message}");
     deployment.image_scheme[0].sha512 = Some("0".repeat(128));
+    assert_eq!(refused(&deployment), Vec::<String>::new());
+    // The data of a disk of QEMU are known when it was unpacked.
+    deployment.image_scheme[0].format = "qcow2".into();
+    assert_eq!(refused(&deployment), [message.as_str()]);
+    deployment.image_scheme[0].container_sha256 = Some("0".repeat(64));
     assert_eq!(refused(&deployment), Vec::<String>::new());
 }
