@@ -2,7 +2,12 @@
 //!
 //! The format is always named: an image that may choose its own format may name other files of this machine, too.
 
-use std::{path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::Path,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -16,14 +21,42 @@ pub fn info(file: &Path) -> Cmd {
     Tool::QemuImg.cmd().time_limit(SHORT).args(["info", "--output=json", "-f", "qcow2"]).arg(file)
 }
 
-/// Writes the data of the qcow2 in `file` onto `device`, which is there, around the page cache. Zeros are written, too.
-pub fn convert(file: &Path, device: &str) -> Cmd {
+/// Writes the first `length` bytes of the data of the qcow2 in `file`, or all where there are fewer, into the file `to`.
+pub fn dd(file: &Path, length: usize, to: &Path) -> Cmd {
+    let option = |name: &str, path: &Path| {
+        let mut option = OsString::from(name);
+        option.push(path);
+        option
+    };
+    Tool::QemuImg
+        .cmd()
+        .time_limit(SHORT)
+        .args(["dd", "-f", "qcow2", "-O", "raw", "count=1"])
+        .arg(format!("bs={length}"))
+        .arg(option("if=", file))
+        .arg(option("of=", to))
+}
+
+/// Writes the data of the qcow2 in `file` from byte `from` on to the same place of `device`, which is there, around the
+/// page cache. Zeros are written, too. There must be so many bytes.
+pub fn convert(file: &Path, from: usize, device: &Path) -> Cmd {
+    let image = |inner: &str, path: &Path| {
+        let mut image = OsString::from(format!("driver=raw,offset={from},{inner}="));
+        image.push(escaped(path));
+        image
+    };
     Tool::QemuImg
         .cmd()
         .time_limit(TIME_LIMIT)
-        .args(["convert", "-n", "-f", "qcow2", "-O", "raw", "-t", "none"])
-        .arg(file)
-        .arg(device)
+        .args(["convert", "-n", "-t", "none", "--image-opts", "--target-image-opts"])
+        .arg(image("file.driver=qcow2,file.file.driver=file,file.file.filename", file))
+        .arg(image("file.filename", device))
+}
+
+/// A path as a value among options, which commas part: one that is doubled is none of these.
+fn escaped(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes().iter();
+    OsString::from_vec(bytes.flat_map(|byte| vec![*byte; if *byte == b',' { 2 } else { 1 }]).collect())
 }
 
 /// What is told of an image.
@@ -62,8 +95,14 @@ mod tests {
     fn the_format_is_named_in_each_call() {
         assert_eq!(info(Path::new("/w/i")).to_string(), "qemu-img info --output=json -f qcow2 /w/i");
         assert_eq!(
-            convert(Path::new("/w/i"), "/dev/sda").to_string(),
-            "qemu-img convert -n -f qcow2 -O raw -t none /w/i /dev/sda"
+            dd(Path::new("/w/i"), 1024, Path::new("/w/b")).to_string(),
+            "qemu-img dd -f qcow2 -O raw count=1 bs=1024 if=/w/i of=/w/b"
+        );
+        assert_eq!(
+            convert(Path::new("/w,w/i"), 1024, Path::new("/dev/sda")).to_string(),
+            "qemu-img convert -n -t none --image-opts --target-image-opts \
+             driver=raw,offset=1024,file.driver=qcow2,file.file.driver=file,file.file.filename=/w,,w/i \
+             driver=raw,offset=1024,file.filename=/dev/sda"
         );
     }
 

@@ -119,7 +119,7 @@ impl Sums {
     ///
     /// # Errors
     /// When one of them is no sum.
-    pub(crate) fn checked(&self) -> Result<Self, ImageError> {
+    pub fn checked(&self) -> Result<Self, ImageError> {
         let checked = self.0.iter().map(|(algorithm, given)| Ok((*algorithm, checked(*algorithm, given)?)));
         checked.collect::<Result<_, _>>().map(Self)
     }

@@ -33,6 +33,7 @@ mod request;
 mod shared;
 mod source;
 mod spread;
+mod standing;
 mod target;
 #[cfg(feature = "torrent")]
 mod torrent;
@@ -51,7 +52,8 @@ pub use request::{
     HttpOptions, Options, ProxyUse, Reimage, Request, TargetState, TorrentOptions, Verify, Written,
 };
 pub use source::{check_uri, client::build as http_client, demands_digest, holds_digest, shown};
-pub use target::{Device, LOOKED_AT, Medium, Misfit, Spare, Target};
+pub use standing::compare;
+pub use target::{Device, HEAD, LOOKED_AT, Medium, Misfit, Spare, Target};
 
 /// 2^20 bytes.
 const MIB: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-//! Images of whole disks, of files, and of QEMU: what lies on the target afterwards is compared with what was packed.
+//! Images of whole disks and of files: what lies on the target afterwards is compared with what was packed.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A document of `bareon` for one disk, which is called `disk`.
-fn document(disk: &Disk, partitions: Option<Value>, images: &Value) -> Value {
+pub fn document(disk: &Disk, partitions: Option<Value>, images: &Value) -> Value {
     let name = disk.name.trim_start_matches("/dev/");
     let mut described = json!({"name": "disk", "match": {"name": name}, "boot": false});
     if let Some(partitions) = partitions {
@@ -26,7 +26,7 @@ fn document(disk: &Disk, partitions: Option<Value>, images: &Value) -> Value {
 }
 
 /// A whole disk of 60 MiB with a GPT, whose second partition is an ext4 of 40 MiB with the file `hello`.
-fn whole(bench: &Bench) -> String {
+pub fn whole(bench: &Bench) -> String {
     let file = images::make(bench, "ext4", 40);
     let disk = bench.path("whole.img").to_string_lossy().into_owned();
     sh(&format!(
@@ -232,74 +232,6 @@ fn an_archive_that_is_not_the_right_one_leaves_nothing_that_mounts() {
     wiped();
     let report = bench.report();
     assert!(report["end"]["error"].to_string().contains("holds nothing that can be mounted"), "{report}");
-}
-
-#[test]
-#[ignore = "needs root, loop devices and qemu-img"]
-fn a_disk_of_qemu_is_unpacked_onto_a_partition_and_a_disk() {
-    let (bench, disk) = (Bench::new(), Disk::new(200));
-    let (part, whole) = (images::make(&bench, "ext4", 20), whole(&bench));
-    let qcow2 = |raw: &str, options: &str| {
-        sh(&format!("qemu-img convert -q {options} -O qcow2 {raw} {raw}.qcow2"));
-        (format!("file://{raw}.qcow2"), images::sum("sha256sum", &format!("{raw}.qcow2")))
-    };
-    let partitions = json!([{"name": "data", "size": "100MiB", "format": "ext4"}]);
-    let downloads = format!("--download-dir={}", bench.path("downloads").display());
-    for (options, flag) in
-        [("", "--verify=stream"), ("-c", &*downloads), ("-o compat=0.10", "--verify=stream")]
-    {
-        let (url, sum) = qcow2(&part, options);
-        let image = json!([{"target": "data", "format": "qcow2", "url": url, "container_sha256": sum}]);
-        let document = document(&disk, Some(partitions.clone()), &image);
-        bench.run_driver("bareon", &document, &["partition"]).succeeded();
-        bench.run_driver("bareon", &document, &["copyimage", flag]).succeeded();
-        let (hello, size) = disk.file(1, "hello");
-        assert!(hello == HELLO && size > 60 << 20, "{options}: {size}");
-        assert_unused(&disk);
-    }
-    let (url, sum) = qcow2(&whole, "");
-    let image = |sum: &str| json!([{"target": "disk", "format": "qcow2", "url": url, "container_sha256": sum, "grow": true}]);
-    let before = disk.sum();
-    let wrong = document(&disk, None, &image(&"0".repeat(64)));
-    bench.run_driver("bareon", &wrong, &["copyimage"]).failed(&["sha256 sum", "nothing was written to"]);
-    let right = document(&disk, None, &image(&sum));
-    bench
-        .run_driver("bareon", &right, &["copyimage", "--memory-limit=256KiB"])
-        .failed(&["raise memory_limit"]);
-    assert_eq!(disk.sum(), before);
-    bench.run_driver("bareon", &right, &[]).succeeded();
-    let (hello, size) = disk.file(2, "hello");
-    assert!(hello == HELLO && size > 150 << 20, "{size}");
-    assert!(!bench.path("downloads/bareon-image").exists());
-}
-
-#[test]
-#[ignore = "needs root, loop devices and qemu-img"]
-fn a_disk_of_qemu_that_does_not_stand_alone_is_refused() {
-    let (bench, disk) = (Bench::new(), Disk::new(100));
-    let raw = whole(&bench);
-    let before = disk.sum();
-    let file = bench.path("odd.qcow2").to_string_lossy().into_owned();
-    let unverified = json!([{"target": "disk", "format": "qcow2", "url": format!("file://{file}")}]);
-    for (make, word) in [
-        (format!("qemu-img create -q -f qcow2 -F raw -b {raw} {file}"), "backing file"),
-        (format!("qemu-img create -q -f qcow2 -o data_file={file}.data {file} 60M"), "another file"),
-        (
-            format!(
-                "qemu-img create -q -f qcow2 {file} 10M; printf '\\2' | dd of={file} bs=1 seek=35 conv=notrunc status=none"
-            ),
-            "encrypted",
-        ),
-        (format!("cp {raw} {file}"), "does not begin like one"),
-    ] {
-        sh(&make);
-        let document = document(&disk, None, &unverified);
-        bench.run_driver("bareon", &document, &["copyimage"]).failed(&[word, "nothing was written"]);
-        bench
-            .run_driver("bareon", &document, &["copyimage", "--noallow-unverified"])
-            .failed(&["/images/0", "container_sha256"]);
-    }
-    assert_eq!(disk.sum(), before);
 }
 
 #[test]

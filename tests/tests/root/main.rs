@@ -15,6 +15,7 @@ mod keep;
 mod pack;
 mod partition;
 mod plan;
+mod qcow2;
 mod refusals;
 mod signed;
 mod stages;

@@ -44,7 +44,7 @@ pub(super) fn steps(deployment: &Deployment, machine: &Machine, options: &Option
         .iter()
         .filter_map(|image| {
             let content = content(image, deployment, machine)?;
-            let spool = (image.format == QCOW2).then(|| spool(options));
+            let spool = (image.format == QCOW2).then(|| spool(image, options));
             Some(write(request(image)?, &image.target_device, content, spool, false))
         })
         .collect();
@@ -127,12 +127,13 @@ pub(super) fn is_whole(image: &Image, deployment: &Deployment) -> bool {
     deployment.partition_scheme.parteds.iter().any(|parted| parted.name == image.target_device)
 }
 
-/// Where a disk of QEMU is kept until it is unpacked.
-fn spool(options: &Options) -> Spool {
-    match &options.download_dir {
-        Some(dir) => Spool { dir: dir.join("bareon-image"), room: Room::Disk },
-        None => Spool { dir: options.tmp_path.join("download"), room: Room::Memory(options.memory_limit.0) },
-    }
+/// Where a disk of QEMU is kept until it is unpacked, and what must be in it.
+fn spool(image: &Image, options: &Options) -> Spool {
+    let (dir, room) = match &options.download_dir {
+        Some(dir) => (dir.join("bareon-image"), Room::Disk),
+        None => (options.tmp_path.join("download"), Room::Memory(options.memory_limit.0)),
+    };
+    Spool { dir, room, size: image.size, sums: image.sums() }
 }
 
 /// What is asked of the image stream; nothing where the container is none (which is refused).

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use bareon_host::{Cmd, CommandError, Runner, blkid, kpartx, lock, partx, sfdisk, sgdisk};
-use bareon_image::{Device, ImageError, LOOKED_AT, Medium};
+use bareon_image::{Device, ImageError};
 
 use super::{CopyImageError, grow::Grow};
 use crate::{
@@ -112,18 +112,16 @@ fn grow_last(disk: &str, host: &dyn Runner) -> Result<Option<u32>, CopyImageErro
     }
 }
 
-/// Looks at the table of a disk that was written by somebody else.
-pub(super) fn look_at(disk: &Path, sector: u64) -> Result<(), CopyImageError> {
-    let mut beginning = vec![0; LOOKED_AT];
-    Medium::open(disk)?.read_medium(0, &mut beginning)?;
-    match misfit(&beginning, sector) {
-        Some(why) => Err(ImageError::Unfit { why }.into()),
-        None => Ok(()),
-    }
+/// Looks at the table of an image of a whole disk that begins so.
+///
+/// # Errors
+/// When it is none for a disk with sectors of `sector` bytes.
+pub(super) fn look_at(beginning: &[u8], sector: u64) -> Result<(), ImageError> {
+    misfit(beginning, sector).map_or(Ok(()), |why| Err(ImageError::Unfit { why }))
 }
 
 /// Why an image that begins so is none for a disk with sectors of `sector` bytes; nothing where it is one.
-pub(super) fn misfit(beginning: &[u8], sector: u64) -> Option<String> {
+fn misfit(beginning: &[u8], sector: u64) -> Option<String> {
     let at = |from: usize, bytes: &[u8]| beginning.get(from..).is_some_and(|rest| rest.starts_with(bytes));
     let sizes: Vec<u64> =
         [512, 4096].into_iter().filter(|size| at(usize::try_from(*size).unwrap_or(0), b"EFI PART")).collect();
@@ -155,7 +153,7 @@ pub(super) fn misfit(beginning: &[u8], sector: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use bareon_image::{Target, TargetState};
+    use bareon_image::{LOOKED_AT, Target, TargetState};
 
     use super::*;
 

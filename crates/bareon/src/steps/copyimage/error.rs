@@ -94,14 +94,25 @@ pub enum CopyImageError {
         /// What is wrong with it.
         why: String,
     },
+    /// A qcow2 that cannot be looked at.
+    #[error("preparing to unpack {uri}; nothing was written to its target")]
+    Prepare {
+        /// Its address.
+        uri: String,
+        /// Why not.
+        #[source]
+        source: Box<CopyImageError>,
+    },
     /// A qcow2 that could not be unpacked.
-    #[error("unpacking the image onto {device}; its beginning was wiped, so that nothing of it boots")]
+    #[error(
+        "unpacking the image onto {device}; its first MiB is zero, so that nothing of it mounts or boots"
+    )]
     Unpack {
         /// The device.
         device: String,
         /// Why not.
         #[source]
-        source: Box<CopyImageError>,
+        source: CommandError,
     },
 }
 
@@ -122,6 +133,7 @@ impl CopyImageError {
             | Self::Held { .. }
             | Self::Spool { .. }
             | Self::NoMemory { .. }
+            | Self::Prepare { .. }
             | Self::Qcow2 { .. } => TargetState::Untouched,
             Self::Tree { .. } | Self::Unpack { .. } => TargetState::Cleared,
             Self::Command(_)

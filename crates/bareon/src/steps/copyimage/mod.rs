@@ -89,7 +89,7 @@ impl WriteImage {
     /// The command that takes the data of the image where somebody does by hand what is done here.
     pub fn by_hand(&self) -> String {
         match (&self.spool, &self.content) {
-            (Some(spool), _) => format!("cat >{}", quoted(&spool.file().to_string_lossy())),
+            (Some(spool), _) => spool.by_hand(&self.device()),
             (None, Content::Tree(_)) => extract(&self.mount_point).to_string(),
             (None, _) if self.along.is_empty() => {
                 format!("dd of={} bs=1M conv=fsync", quoted(&self.device()))
@@ -198,6 +198,7 @@ impl WriteImage {
     /// Tells where nothing keeps another image from being taken for this one. What this system made itself is its own.
     fn warn_of_weak_sums(&self) {
         let Request { uris, sums, container_sums, .. } = &self.request;
+        let sums = self.spool.as_ref().map_or(sums, |spool| &spool.sums);
         let uri = uris.first().map(|uri| shown(uri)).unwrap_or_default();
         let held = uris.iter().all(|uri| bareon_image::holds_digest(uri));
         if self.if_there || held || sums.is_strong() || container_sums.is_strong() {

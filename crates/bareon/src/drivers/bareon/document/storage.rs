@@ -265,7 +265,8 @@ pub struct Image {
     #[schemars(extend("items" = {"type": "string", "format": "address"}))]
     pub mirrors: Vec<String>,
     /// What it is of: a file system, as the target's where not given; `disk`, a whole one; `tar`, files that are unpacked
-    /// into the target's file system; `qcow2`, a disk of QEMU that stands alone, for a partition or a disk.
+    /// into the target's file system; `qcow2`, a disk of QEMU that stands alone, for a partition or a disk: its `raw_size`
+    /// and `raw_` sums are those of the data in it.
     pub format: Option<String>,
     /// Whether the last partition of a whole disk, and its file system, grows to the disk's end.
     pub grow: Option<bool>,
