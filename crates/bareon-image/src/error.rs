@@ -390,7 +390,7 @@ pub enum ImageError {
         exact: bool,
     },
     /// A write failed.
-    #[error("writing {} at byte {at}; look for disk errors in the kernel's log (dmesg)", .path.display())]
+    #[error("writing {} at byte {at}; {}", .path.display(), remedy(.source))]
     Write {
         /// The target.
         path: PathBuf,
@@ -401,7 +401,7 @@ pub enum ImageError {
         source: io::Error,
     },
     /// A flush failed: what was written may be lost.
-    #[error("flushing {}: what was written may not be on the disk; look for disk errors in the kernel's log (dmesg)", .path.display())]
+    #[error("flushing {}: what was written may not be on the disk; {}", .path.display(), remedy(.source))]
     Flush {
         /// The target.
         path: PathBuf,
@@ -571,6 +571,16 @@ fn unpacking(packing: &str) -> String {
 
 fn containers() -> String {
     format!("{}, and {}", Container::ALL.map(Container::name).join(", "), Container::AUTO)
+}
+
+/// What to do about a write that failed. A device has the room that its size says, unless it is thin.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "what it lies on is full (a thin pool, a file system): make room there"
+        }
+        _ => "look for disk errors in the kernel's log (dmesg)",
+    }
 }
 
 fn times(attempts: u32) -> String {

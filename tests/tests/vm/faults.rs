@@ -1,12 +1,15 @@
 //! Disks that fail while an image is written to them, and machines that lose their power.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
+use bareon_image::pack::{self, Packing};
 use bareon_tests::vm::{
     boot::CHECK,
     document::{self, partition, with_kernel_parameter},
     http::Fault,
+    job::Outcome,
     machine::{Bus, Firmware},
+    process,
     scheme::{BOOT, Part, Scheme},
 };
 
@@ -19,36 +22,64 @@ use crate::{
 const BELOW: &str = r#"
 arguments='--data-driver nailgun_simple --http-max-retries 2 --http-retry-delay 1'
 volume=os-root
-sectors=$(($(blockdev --getsize64 /dev/vda) / 512))
+# How much of the beginning is zero where the image is not whole.
+head=1048576
 below() { dmsetup load $volume --table "$1" && dmsetup suspend --noflush $volume && dmsetup resume $volume; }
 # copy NAME STATUS [ARGUMENT…]: STATUS is what the program is to end with.
 copy() {
     name=$1; status=$2; shift 2
     provision $arguments "$@" copyimage 2>/out/$name
     found=$?
-    below "$linear"
+    below "$whole"
     nothing_left || exit 11
     mount -o ro /dev/mapper/$volume /tmp/mnt 2>/dev/null
     mounts=$?
-    [ $mounts = 0 ] && umount /tmp/mnt
+    [ $mounts = 0 ] && { sha256sum </tmp/mnt/data >/out/$name.sum; umount /tmp/mnt; }
     [ $found = $status ] || { echo "$name: ended with $found"; cat /out/$name; exit 12; }
     [ $status = 0 ] || [ $mounts != 0 ] || { echo "$name: what was copied mounts"; exit 13; }
     [ $status != 0 ] || [ $mounts = 0 ] || { echo "$name: what was copied does not mount"; exit 14; }
+    [ $status = 0 ] || cmp -n $head /dev/zero /dev/mapper/$volume || { echo "$name: it begins with something"; exit 15; }
 }
 mkdir -p /tmp/mnt
 provision $arguments partition || exit 10
 linear=$(dmsetup table $volume)
 set -- $linear
 size=$2 disk=$4 start=$5
+whole=$linear
 part() { echo "$1 $2 linear $disk $((start + $1))"; }
 lies() { echo "0 2048 linear $disk $start
 2048 $((size - 2048)) flakey $disk $((start + 2048)) 0 3600 1 drop_writes"; }
 modprobe dm-flakey
 "#;
 
-#[test]
-#[ignore = "needs root and QEMU: contrib/test runs it"]
-fn a_volume_that_fails_below_an_image() {
+/// Puts the volume on a pool of which less is there than the volume has. By their UUIDs its parts belong to the group, as
+/// those of LVM's own pools do.
+const THIN: &str = r#"
+modprobe dm-thin-pool no_space_timeout=3
+# part_of_group NAME TABLE
+part_of_group() { dmsetup create os-$1 --uuid "$(dmsetup info -c --noheadings -o uuid $volume)-$1" --table "$2"; }
+room() { echo "0 $(($1 * 2048)) linear $disk $start"; }
+blocks() { echo "0 $(($1 * 2048)) thin-pool /dev/mapper/os-notes /dev/mapper/os-room 128 0 $2"; }
+# pool MIB FEATURES: a new one, and nothing in it.
+pool() {
+    below "$linear"
+    for name in pool room notes; do dmsetup remove os-$name 2>/dev/null; done
+    part_of_group room "$(room $1)" && part_of_group notes "0 8192 linear $disk $((start + size))" || exit 20
+    # Without a beginning it is made anew.
+    dd if=/dev/zero of=/dev/mapper/os-notes bs=4096 count=1 2>/dev/null
+    part_of_group pool "$(blocks $1 "$2")" && dmsetup message os-pool 0 'create_thin 0' || exit 21
+    whole="0 $size thin /dev/mapper/os-pool 0"
+    below "$whole" || exit 22
+}
+# extend MIB
+extend() {
+    dmsetup load os-room --table "$(room $1)" && dmsetup suspend os-room && dmsetup resume os-room || exit 23
+    dmsetup load os-pool --table "$(blocks $1 0)" && dmsetup suspend os-pool && dmsetup resume os-pool || exit 24
+}
+"#;
+
+/// A machine with a volume for an image, which is served as `small.img.gz`, and the layout of it.
+fn with_volume() -> (Case, Scheme) {
     let mut case = Case::bare(Firmware::Bios);
     ok(case.machine.add_disk(Bus::Virtio, "ONE", 256));
     case.add_bystander();
@@ -61,6 +92,44 @@ fn a_volume_that_fails_below_an_image() {
     for name in ["small.img.gz", "small.yaml"] {
         case.images.file(&format!("/image/{name}"), case.machine.dir.join(name));
     }
+    (case, scheme)
+}
+
+/// Serves the same image in pieces, with an index, as `pieces.img.gz`.
+fn serve_pieces(case: &Case) {
+    let path = |name: &str| case.machine.dir.join(name);
+    let packed =
+        ok(pack::pack(&path("small.img"), Packing::Gzip, &path("pieces.img.gz"), 1, &bareon_image::Silent));
+    ok(fs::write(path("pieces.img.gz.bidx"), packed.index.map(|index| index.to_bytes()).unwrap_or_default()));
+    let sum = ok(sum_of(&path("pieces.img.gz.bidx")));
+    let metadata = format!(
+        "images: [{{container_name: pieces.img.gz, raw_size: {}, raw_sha256: '{}', index_sha256: '{sum}'}}]",
+        packed.raw_size, packed.raw_sha256
+    );
+    case.images.bytes("/image/pieces.yaml", metadata);
+    for name in ["pieces.img.gz", "pieces.img.gz.bidx"] {
+        case.images.file(&format!("/image/{name}"), path(name));
+    }
+}
+
+/// The SHA-256 of a file, as hexadecimal digits.
+fn sum_of(file: &Path) -> process::Result<String> {
+    let printed = process::output(process::command("sha256sum").arg(file))?;
+    Ok(printed.split(' ').next().unwrap_or_default().into())
+}
+
+/// Fails unless these runs left what is in the image.
+fn whole(case: &Case, outcome: &Outcome, names: &[&str]) {
+    let sum = ok(sum_of(&case.machine.dir.join("tree/data")));
+    for name in names {
+        assert_eq!(outcome.file(&format!("{name}.sum")), format!("{sum}  -\n"), "{name}: {outcome}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and QEMU: contrib/test runs it"]
+fn a_volume_that_fails_below_an_image() {
+    let (case, scheme) = with_volume();
     let document = document::simple(&scheme, &[("/", case.images.url("/image/small.img.gz"))], "");
     // The image server pauses where the volume is to vanish.
     case.images.fault(Fault::Stalls { after: 12 << 20, lasts: Duration::from_secs(8) });
@@ -88,12 +157,57 @@ $(part 43008 $((size - 43008)))"
     );
     let outcome = case.run("faults", &document, &script);
     assert_eq!(outcome.status, 0, "{outcome}");
+    whole(&case, &outcome, &["whole", "again"]);
     let told = |name: &str| outcome.file(name);
     assert!(told("broken").contains("at byte 20971520"), "{}", told("broken"));
     assert!(told("broken").contains("holds nothing that can be mounted or booted"), "{}", told("broken"));
     assert!(told("forgets").contains("other bytes than were written"), "{}", told("forgets"));
     assert!(told("vanished").contains("/dev/mapper/os-root"), "{}", told("vanished"));
     assert!(told("vanished").contains("dmesg"), "{}", told("vanished"));
+}
+
+#[test]
+#[ignore = "needs root and QEMU: contrib/test runs it"]
+fn a_pool_that_runs_full_below_a_volume() {
+    let (case, scheme) = with_volume();
+    serve_pieces(&case);
+    let document =
+        |name: &str| document::simple(&scheme, &[("/", case.images.url(&format!("/image/{name}")))], "");
+    let (stream, pieces) = (document("small.img.gz"), document("pieces.img.gz"));
+    let script = format!(
+        r#"{BELOW}{THIN}
+        pool 24 '1 error_if_no_space'
+        copy full 255
+        extend 60
+        copy extended 0 --verify readback
+        dmsetup status os-pool >/out/pool
+
+        # It waits for more room first, as pools do unless they are told otherwise.
+        cp /tmp/pieces.json /tmp/provision.json
+        pool 24 0
+        # What was written is noted in the second half.
+        head=524288
+        copy full-pieces 255
+        extend 60
+        copy extended-pieces 0
+        dmsetup status os-pool >/out/pool-pieces"#
+    );
+    let documents = [("provision.json", &stream), ("pieces.json", &pieces)];
+    let outcome = case.run_with("full", &documents, &script);
+    assert_eq!(outcome.status, 0, "{outcome}");
+    whole(&case, &outcome, &["extended", "extended-pieces"]);
+    for name in ["full", "full-pieces"] {
+        let told = outcome.file(name);
+        for words in ["writing /dev/mapper/os-root at byte ", "No space left on device", "is full"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(told.contains("holds nothing that can be mounted or booted"), "{told}");
+        assert!(!told.contains("dmesg"), "{told}");
+    }
+    assert!(outcome.file("log").contains("a run before this one ended after"), "{outcome}");
+    for name in ["pool", "pool-pieces"] {
+        eprintln!("{name}: {}", outcome.file(name));
+    }
 }
 
 /// Waits for a line of the log of a run that is under way, and cuts the power then.

@@ -8,7 +8,8 @@
 //!
 //! Zeros are never taken for granted: where the image has them, the device is told to make the range read as zeros
 //! (`fallocate(2)` on it: `FALLOC_FL_PUNCH_HOLE`, which the kernel only grants where zeros are promised, else
-//! `FALLOC_FL_ZERO_RANGE`), and where it can do neither, they are written.
+//! `FALLOC_FL_ZERO_RANGE`), and where it can do neither, they are written. A thin volume promises none, so they take room
+//! of its pool; that a range reads as zeros already is no reason to leave it, as the other half of a mirror may differ.
 //!
 //! The first MiB is zeroed in [`Medium::begin`] and held in memory from then on; [`Medium::commit`] writes it last, after
 //! all else was flushed, and reads it back.
@@ -354,4 +355,23 @@ fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
 /// How many of `length` bytes from `at` on are of the beginning.
 fn in_head(at: u64, length: usize) -> usize {
     HEAD.saturating_sub(usize::try_from(at).unwrap_or(HEAD)).min(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_without_room_below_it_is_told_from_a_disk_that_fails() {
+        let path = PathBuf::from("/dev/no1");
+        for (number, words) in
+            [(libc::ENOSPC, "is full"), (libc::EDQUOT, "is full"), (libc::EIO, "look for disk errors")]
+        {
+            let source = || io::Error::from_raw_os_error(number);
+            let write = ImageError::Write { path: path.clone(), at: 4096, source: source() }.to_string();
+            assert!(write.starts_with("writing /dev/no1 at byte 4096; ") && write.contains(words), "{write}");
+            let flush = ImageError::Flush { path: path.clone(), source: source() }.to_string();
+            assert!(flush.starts_with("flushing /dev/no1: ") && flush.contains(words), "{flush}");
+        }
+    }
 }
