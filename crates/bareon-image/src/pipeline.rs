@@ -59,7 +59,7 @@ struct Found {
 ///
 /// # Errors
 /// When anything at all is not as it should be; see [`ImageError`]. If the target was touched, its first MiB is
-/// zero then; whether it was stands in the error.
+/// zero then, unless even that fails; which it is stands in the error.
 pub fn write(
     request: &Request,
     options: &Options,

@@ -183,6 +183,8 @@ impl Default for HttpOptions {
 pub enum TargetState {
     /// What it held before: nothing was written.
     Untouched,
+    /// Its first MiB could not be zeroed: what it held before may stand there, or a part of the image.
+    Doubtful,
     /// Nothing that mounts or boots: its first MiB is zero, and part of the image may stand behind.
     Cleared,
     /// The whole image.

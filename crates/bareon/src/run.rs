@@ -440,6 +440,11 @@ fn state(done: &[&Step], failed: &Step, error: &StepError) -> String {
             match error {
                 StepError::CopyImage(error) => match error.target_state() {
                     TargetState::Untouched => format!("nothing was written to {device}"),
+                    TargetState::Doubtful => {
+                        format!(
+                            "the beginning of {device} could not be cleared: what it held may mount or boot still"
+                        )
+                    }
                     TargetState::Cleared => {
                         format!("{device} holds nothing that can be mounted or booted")
                     }

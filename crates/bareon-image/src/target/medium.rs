@@ -131,10 +131,12 @@ impl Medium {
     /// # Errors
     /// When it cannot be written.
     pub fn begin(&self) -> Result<(), ImageError> {
-        *lock(&self.state) = TargetState::Cleared;
+        *lock(&self.state) = TargetState::Doubtful;
         let head = usize::try_from(self.room.unwrap_or(MIB)).unwrap_or(HEAD).min(HEAD);
-        self.through_cache(0, &vec![0; head])?;
-        self.flush()
+        self.put(0, &Aligned::new(head))?;
+        self.flush()?;
+        *lock(&self.state) = TargetState::Cleared;
+        Ok(())
     }
 
     /// Writes `bytes` at `at`; those of the beginning are kept in memory.
@@ -255,16 +257,17 @@ impl Medium {
     /// Flushes, writes the beginning, looks whether it stands there, and flushes again.
     ///
     /// # Errors
-    /// When any of these fails; the beginning is zeroed then.
+    /// When any of these fails; the beginning is zeroed then, where that can be.
     pub fn commit(&self) -> Result<(), ImageError> {
         self.flush()?;
         let head = std::mem::take(&mut *lock(&self.head));
+        *lock(&self.state) = TargetState::Doubtful;
         let written = self.write_head(&head);
-        if written.is_err() {
-            // Half of it may stand there. If even this fails, the first error tells more.
-            let _ = self.through_cache(0, &vec![0; head.len()]).and_then(|()| self.flush());
-        } else {
+        if written.is_ok() {
             *lock(&self.state) = TargetState::Written;
+        } else if self.through_cache(0, &vec![0; head.len()]).and_then(|()| self.flush()).is_ok() {
+            // Half of it may have stood there. Where even this fails, the first error tells more.
+            *lock(&self.state) = TargetState::Cleared;
         }
         written
     }
@@ -360,6 +363,41 @@ fn in_head(at: u64, length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn over(cached: File) -> Medium {
+        Medium {
+            path: "/dev/no1".into(),
+            cached,
+            direct: None,
+            room: Some(4 * MIB),
+            zeroes: AtomicBool::new(true),
+            unflushed: AtomicU64::new(0),
+            head: Mutex::default(),
+            state: Mutex::new(TargetState::Untouched),
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_cannot_be_cleared_is_not_told_as_cleared() {
+        let medium = over(OpenOptions::new().read(true).write(true).open("/dev/full").unwrap());
+        let error = medium.begin().unwrap_err();
+        assert!(matches!(error, ImageError::Write { at: 0, .. }), "{error:?}");
+        assert_eq!(medium.state(), TargetState::Doubtful);
+    }
+
+    #[test]
+    fn a_beginning_that_can_neither_be_written_nor_cleared_again_is_not_told_as_cleared() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4 * MIB).unwrap();
+        let medium = over(file.reopen().unwrap());
+        medium.begin().unwrap();
+        assert_eq!(medium.state(), TargetState::Cleared);
+        medium.write_at(0, b"beginning").unwrap();
+        // No write of it succeeds from now on.
+        let medium = Medium { cached: File::open(file.path()).unwrap(), ..medium };
+        medium.commit().unwrap_err();
+        assert_eq!(medium.state(), TargetState::Doubtful);
+    }
 
     #[test]
     fn a_target_without_room_below_it_is_told_from_a_disk_that_fails() {

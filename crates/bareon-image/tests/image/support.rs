@@ -140,6 +140,7 @@ pub fn write(request: &Asked) -> Result<Written, ImageError> {
                 assert!(before.as_ref() != Some(&after), "nothing was written");
                 assert!(after.iter().take(MIB).all(|byte| *byte == 0), "its beginning is not zero");
             }
+            TargetState::Doubtful => panic!("its beginning could be cleared: {failed}"),
             TargetState::Written => panic!("a whole image is no error: {failed}"),
         }
         failed.error

@@ -221,9 +221,10 @@ impl WriteImage {
 
 /// What can be said of all devices that an image was written to.
 fn state(devices: &[Device]) -> TargetState {
-    let mut states = devices.iter().map(Target::state);
-    match states.next() {
-        Some(first) if states.all(|state| state == first) => first,
+    let states: Vec<_> = devices.iter().map(Target::state).collect();
+    match states[..] {
+        _ if states.contains(&TargetState::Doubtful) => TargetState::Doubtful,
+        [first, ref rest @ ..] if rest.iter().all(|state| *state == first) => first,
         _ => TargetState::Cleared,
     }
 }
