@@ -16,6 +16,12 @@ use crate::{Cmd, Tool, cmd::SHORT};
 /// How long an image of a whole disk may take.
 const TIME_LIMIT: Duration = Duration::from_hours(4);
 
+/// The options of a qcow2 in a file, up to that one's path.
+const QCOW2: &str = "file.driver=qcow2,file.file.driver=file,file.file.filename";
+
+/// How [`compare`] ends where it finds a difference.
+pub const DIFFERS: i32 = 1;
+
 /// Tells what is known of the qcow2 in `file`, without opening what it is made upon.
 pub fn info(file: &Path) -> Cmd {
     Tool::QemuImg.cmd().time_limit(SHORT).args(["info", "--output=json", "-f", "qcow2"]).arg(file)
@@ -40,17 +46,31 @@ pub fn dd(file: &Path, length: usize, to: &Path) -> Cmd {
 /// Writes the data of the qcow2 in `file` from byte `from` on to the same place of `device`, which is there, around the
 /// page cache. Zeros are written, too. There must be so many bytes.
 pub fn convert(file: &Path, from: usize, device: &Path) -> Cmd {
-    let image = |inner: &str, path: &Path| {
-        let mut image = OsString::from(format!("driver=raw,offset={from},{inner}="));
-        image.push(escaped(path));
-        image
-    };
     Tool::QemuImg
         .cmd()
         .time_limit(TIME_LIMIT)
         .args(["convert", "-n", "-t", "none", "--image-opts", "--target-image-opts"])
-        .arg(image("file.driver=qcow2,file.file.driver=file,file.file.filename", file))
-        .arg(image("file.filename", device))
+        .arg(behind(from, QCOW2, file))
+        .arg(behind(from, "file.filename", device))
+}
+
+/// Compares what [`convert`] wrote, `length` bytes, with what `device` itself has there; ends with 1 where that differs.
+pub fn compare(file: &Path, from: usize, length: u64, device: &Path) -> Cmd {
+    let around_cache = format!("size={length},file.cache.direct=on,file.filename");
+    Tool::QemuImg
+        .cmd()
+        .time_limit(TIME_LIMIT)
+        .also_ok(DIFFERS)
+        .args(["compare", "--image-opts"])
+        .arg(behind(from, QCOW2, file))
+        .arg(behind(from, &around_cache, device))
+}
+
+/// An image from its byte `from` on, by the options that end with the name of the one for its path.
+fn behind(from: usize, options: &str, path: &Path) -> OsString {
+    let mut image = OsString::from(format!("driver=raw,offset={from},{options}="));
+    image.push(escaped(path));
+    image
 }
 
 /// A path as a value among options, which commas part: one that is doubled is none of these.
@@ -103,6 +123,12 @@ mod tests {
             "qemu-img convert -n -t none --image-opts --target-image-opts \
              driver=raw,offset=1024,file.driver=qcow2,file.file.driver=file,file.file.filename=/w,,w/i \
              driver=raw,offset=1024,file.filename=/dev/sda"
+        );
+        assert_eq!(
+            compare(Path::new("/w/i"), 1024, 512, Path::new("/dev/sda")).to_string(),
+            "qemu-img compare --image-opts \
+             driver=raw,offset=1024,file.driver=qcow2,file.file.driver=file,file.file.filename=/w/i \
+             driver=raw,offset=1024,size=512,file.cache.direct=on,file.filename=/dev/sda"
         );
     }
 

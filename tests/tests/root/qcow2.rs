@@ -41,7 +41,7 @@ fn a_disk_of_qemu_is_unpacked_onto_a_partition_and_a_disk() {
     let partitions = json!([{"name": "data", "size": "100MiB", "format": "ext4"}]);
     let downloads = format!("--download-dir={}", bench.path("downloads").display());
     for (options, flag) in
-        [("", "--verify=stream"), ("-c", &*downloads), ("-o compat=0.10", "--verify=stream")]
+        [("", "--verify=readback"), ("-c", &*downloads), ("-o compat=0.10", "--verify=stream")]
     {
         let (url, sum) = packed(&part, options);
         let image = json!([{"target": "data", "format": "qcow2", "url": url, "container_sha256": sum}]);
@@ -50,6 +50,8 @@ fn a_disk_of_qemu_is_unpacked_onto_a_partition_and_a_disk() {
         bench.run_driver("bareon", &document, &["copyimage", flag]).succeeded();
         let (hello, size) = disk.file(1, "hello");
         assert!(hello == HELLO && size > 60 << 20, "{options}: {size}");
+        let compared = bench.report().to_string().contains("qemu-img compare ");
+        assert_eq!(compared, flag == "--verify=readback");
         assert_unused(&disk);
     }
     let (url, sum) = packed(&whole, "");

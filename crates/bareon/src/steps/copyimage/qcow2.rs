@@ -7,7 +7,8 @@
 //!
 //! Then `qemu-img dd` takes the first MiB of its data into a file, where the table of a whole disk is looked at, and
 //! `qemu-img convert` writes all behind it onto the device. The first MiB of the device, zero since before, gets its
-//! content last: after what stands there was compared with the sums of the data, where they are known, and was flushed.
+//! content last: after what stands there was compared with the sums of the data, where they are known (else
+//! with the file, where `verify` asks for that), and was flushed.
 
 mod header;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use std::{
 
 use bareon_host::{Cmd, Runner, cmd::quoted, mount, qemu_img};
 use bareon_image::{
-    HEAD, ImageError, Medium, Options, Progress, Sums, TargetState, WriteError, Written, shown,
+    HEAD, ImageError, Medium, Options, Progress, Sums, TargetState, Verify, WriteError, Written, shown,
 };
 
 use super::{Content, CopyImageError, WriteImage, disk};
@@ -157,7 +158,7 @@ impl Spool {
             disk::look_at(&data.beginning, whole.sector)?;
             disk::forget(&image.device(), host)?;
         }
-        let sums = self.fill(image, &data, host, progress)?;
+        let sums = self.fill(image, &data, host, options.verify, progress)?;
         tracing::info!("unpacked {} bytes of {} onto {}", data.size, uri(image), image.device());
         Ok(Written { raw_bytes: data.size, sums, elapsed: begun.elapsed(), ..written })
     }
@@ -194,6 +195,7 @@ impl Spool {
         image: &WriteImage,
         data: &Data,
         host: &dyn Runner,
+        verify: Verify,
         progress: &dyn Progress,
     ) -> Result<Sums, CopyImageError> {
         // Held until the end, so that nobody else takes the device meanwhile.
@@ -201,16 +203,26 @@ impl Spool {
         medium.check_room(data.size, true)?;
         let failed = |error| WriteError { error, target: medium.state() };
         medium.begin().map_err(failed)?;
-        if data.size > HEAD as u64 {
-            let unpacked = host.run(&self.convert(&image.target));
-            unpacked.map_err(|source| CopyImageError::Unpack { device: image.device(), source })?;
+        let run = |cmd: &Cmd| {
+            let device = image.device();
+            host.run(cmd).map_err(|source| CopyImageError::Unpack { device, source })
+        };
+        let behind = data.size.saturating_sub(HEAD as u64);
+        if behind > 0 {
+            run(&self.convert(&image.target))?;
         }
         medium.write_at(0, &data.beginning).map_err(failed)?;
-        let sums = if data.sums.is_empty() {
-            Sums::default()
-        } else {
-            bareon_image::compare(&medium, data.size, &data.sums, &uri(image), progress).map_err(failed)?
-        };
+        let mut sums = Sums::default();
+        if !data.sums.is_empty() {
+            let uri = uri(image);
+            sums = bareon_image::compare(&medium, data.size, &data.sums, &uri, progress).map_err(failed)?;
+        } else if verify == Verify::Readback && behind > 0 {
+            medium.flush().map_err(failed)?;
+            let compare = qemu_img::compare(&self.file(), HEAD, behind, &image.target);
+            if run(&compare)?.status == qemu_img::DIFFERS {
+                return Err(failed(medium.differs()).into());
+            }
+        }
         medium.commit().map_err(failed)?;
         Ok(sums)
     }

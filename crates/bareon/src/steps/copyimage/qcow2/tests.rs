@@ -17,6 +17,8 @@ struct Qemu {
     data: Vec<u8>,
     /// Which of its commands fails, the one that writes the target in the middle.
     breaks: &'static str,
+    /// How it is asked for.
+    verify: Verify,
     ran: RefCell<Vec<String>>,
 }
 
@@ -41,6 +43,10 @@ impl Runner for Qemu {
                 assert!(is_zero(&beginning), "it is not zero while the rest is written");
                 let length = if broken { 100 } else { self.data.len() - HEAD };
                 target.write_all_at(&self.data[HEAD..HEAD + length], HEAD as u64).unwrap();
+            }
+            // What differs is told by the status.
+            ("compare", Some(_)) => {
+                return Ok(Output { status: i32::from(broken), stdout, stderr: String::new() });
             }
             other => panic!("{other:?}: {line}"),
         }
@@ -100,7 +106,8 @@ impl Bench {
 
     fn run(&self, qemu: &Qemu) -> Result<Written, CopyImageError> {
         let spool = self.image.spool.as_ref().unwrap();
-        let done = spool.run(&self.image, qemu, &Options::default(), &Silent);
+        let options = Options { verify: qemu.verify, ..Options::default() };
+        let done = spool.run(&self.image, qemu, &options, &Silent);
         assert!(!spool.dir.exists(), "something is left of it");
         done
     }
@@ -113,7 +120,7 @@ impl Bench {
 /// Data of `size` bytes, without a run of zeros.
 fn data(size: usize) -> Qemu {
     let data = (1..=size).map(|i| u8::try_from(i % 251).unwrap() | 1).collect();
-    Qemu { data, breaks: "", ran: RefCell::default() }
+    Qemu { data, breaks: "", verify: Verify::Stream, ran: RefCell::default() }
 }
 
 fn file_system() -> Content {
@@ -140,12 +147,29 @@ fn all_but_the_first_mib_is_written_first_and_what_is_behind_the_image_stays() {
 }
 
 #[test]
+fn without_a_sum_it_is_compared_with_the_file_where_that_is_asked_for() {
+    for (size, sums, last) in [
+        (HEAD, Sums::default(), "dd"),
+        (2 * HEAD, Sums::default(), "compare"),
+        (2 * HEAD, sha256(&data(2 * HEAD).data), "convert"),
+    ] {
+        let qemu = Qemu { verify: Verify::Readback, ..data(size) };
+        let bench = Bench::new(size, file_system(), (None, sums));
+        bench.run(&qemu).unwrap();
+        assert_eq!(bench.target()[..size], qemu.data);
+        assert_eq!(qemu.ran.take().last().map(String::as_str), Some(last));
+    }
+}
+
+#[test]
 fn what_fails_while_it_is_unpacked_leaves_the_first_mib_zero() {
     let size = 3 * HEAD;
     let broken = Qemu { breaks: "convert", ..data(size) };
+    let other = Qemu { breaks: "compare", verify: Verify::Readback, ..data(size) };
     for (qemu, sums, word) in [
         (data(size), sha256(b"others"), "has the raw sha256 sum"),
         (broken, Sums::default(), "its first MiB is zero"),
+        (other, Sums::default(), "do not use this disk"),
     ] {
         let bench = Bench::new(size, file_system(), (None, sums));
         let error = bench.run(&qemu).unwrap_err();
