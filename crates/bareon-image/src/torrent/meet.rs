@@ -6,6 +6,7 @@
 //! made once more.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,6 +19,11 @@ use tokio::time::sleep;
 
 /// How often it is looked for the first piece.
 const LOOKED: Duration = Duration::from_millis(100);
+
+/// How long nobody is talked to between the old connections and the new ones. All peers have to see the end of the old
+/// ones first: what is said in the local network is said once, and whoever takes us for connected does not listen. Nor
+/// would we, as librqbit stops to listen when the last part of what it paused has ended.
+const APART: Duration = Duration::from_secs(1);
 
 /// How the connections are held: clients say something every two minutes at least (BEP 3), and a seeder that has no turn
 /// for us has nothing else to say.
@@ -47,9 +53,18 @@ pub async fn again(session: Arc<Session>, torrent: Arc<ManagedTorrent>, given: A
     }
     let met = async {
         session.pause(&torrent).await?;
+        sleep(APART).await;
+        forget_halves(&session, &torrent).await?;
         session.unpause(&torrent).await
     };
     if let Err(error) = met.await {
-        tracing::debug!("the connections stay as they are: {error:#}");
+        tracing::warn!("the connections to other machines were not made anew: {error:#}");
     }
+}
+
+/// Has all pieces fetched anew that are not whole. One whose sum was being computed when librqbit paused is not whole to
+/// it, but does not lack any part either: it would never be there. What was not wanted, and is wanted again, begins anew.
+async fn forget_halves(session: &Arc<Session>, torrent: &Arc<ManagedTorrent>) -> anyhow::Result<()> {
+    session.update_only_files(torrent, &HashSet::new()).await?;
+    session.update_only_files(torrent, &HashSet::from([0])).await
 }

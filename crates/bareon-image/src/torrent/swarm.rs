@@ -137,7 +137,9 @@ impl Swarm {
 
     /// Whether all of it is here.
     pub fn complete(&self) -> bool {
-        self.torrent.stats().finished
+        let stats = self.torrent.stats();
+        // That nothing is wanted is finished, too (see `meet`).
+        stats.finished && stats.progress_bytes >= self.length
     }
 
     /// What librqbit knows it by.
