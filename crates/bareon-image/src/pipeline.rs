@@ -210,6 +210,7 @@ fn attempt(
     for target in targets.iter_mut() {
         target.commit()?;
     }
+    let elapsed = begun.elapsed();
     feed.give(progress);
     Ok(Written {
         container,
@@ -218,7 +219,7 @@ fn attempt(
         reused_bytes: 0,
         container_sums: container_found.only(container_sums),
         sums: found.sums,
-        elapsed: begun.elapsed(),
+        elapsed,
         resumes: found.fetched.resumes,
         uri,
     })
