@@ -84,16 +84,26 @@ pub struct TorrentOptions {
     pub seed: Duration,
     /// How much of its length, in per cent, others are given at most after it was written; nothing for no limit.
     pub seed_percent: Option<u64>,
-    /// How many bytes others are given in a second at most; nothing for no limit.
+    /// How many bytes others are given in a second at most, and nothing for no limit. Less than [`BLOCK`] is as much
+    /// as that.
+    ///
+    /// [`BLOCK`]: TorrentOptions::BLOCK
     pub upload_limit: Option<u64>,
     /// Whether peers are looked for in the DHT, too: it asks machines anywhere in the world.
     pub dht: bool,
+    /// Who is asked first for the way into the DHT, each as `host:port`; nobody for those that the world uses.
+    pub dht_routers: Vec<String>,
     /// Whether peers are looked for by multicast in this network.
     pub local_discovery: bool,
     /// A folder to keep packed images in for which `memory_limit` is too small.
     pub spool: Option<PathBuf>,
     /// What is free on the target, for the same; [`write_to`](crate::write_to) finds it.
     pub spare: Option<Spare>,
+}
+
+impl TorrentOptions {
+    /// How much others ask for at a time, in bytes.
+    pub const BLOCK: u64 = 16 << 10;
 }
 
 impl Default for TorrentOptions {
@@ -104,6 +114,7 @@ impl Default for TorrentOptions {
             seed_percent: None,
             upload_limit: None,
             dht: false,
+            dht_routers: Vec::new(),
             local_discovery: true,
             spool: None,
             spare: None,

@@ -257,9 +257,16 @@ fn session_options(options: &TorrentOptions, ipv4_only: bool) -> SessionOptions 
     if ipv4_only {
         listen.listen_addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     }
-    let upload = options.upload_limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    // librqbit gives nobody anything ever where a limit has no room for one block.
+    let limit = options.upload_limit.map(|limit| limit.max(TorrentOptions::BLOCK));
+    let upload = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    let routers = Some(options.dht_routers.clone()).filter(|routers| !routers.is_empty());
     SessionOptions {
-        dht: options.dht.then_some(DhtSessionConfig { bootstrap_addrs: None, port: None, persistence: None }),
+        dht: options.dht.then_some(DhtSessionConfig {
+            bootstrap_addrs: routers,
+            port: None,
+            persistence: None,
+        }),
         disable_local_service_discovery: !options.local_discovery,
         listen: Some(listen),
         ipv4_only,

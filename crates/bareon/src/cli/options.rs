@@ -9,8 +9,8 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     syslog::Facility,
     value::{
-        AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Firmware, Kind, List, LogFormat, Ratio, Reimage,
-        Setting, Timeout, Verify,
+        AuditBoot, Bootstrapper, BuildIn, EfiBootOrder, Endpoints, Firmware, Kind, List, LogFormat, Rate,
+        Ratio, Reimage, Setting, Timeout, Verify,
     },
 };
 use crate::objects::Bytes;
@@ -203,8 +203,9 @@ options! {
         torrent_timeout: Timeout = "30.0", "How long nobody may give anything of a torrent before another address of the image is tried.";
         torrent_seed_seconds: Duration = "0", "How long a written image that came by a torrent is given to others before the run goes on; while it is fetched, what is there already is given in any case.";
         torrent_seed_ratio: Ratio = "0", "How many times its length others are given of a written image at most; 0 for no limit.";
-        torrent_upload_limit: Option<Bytes> = "", "How many bytes of a torrent others are given in a second at most; empty: no limit.";
+        torrent_upload_limit: Option<Rate> = "", "How many bytes of a torrent others are given in a second at most; empty: no limit.";
         torrent_dht: bool = "false", "Look for peers of a torrent in the DHT, too, which asks machines anywhere in the world.";
+        torrent_dht_routers: Endpoints = "", "Who is asked for the way into the DHT, for one of your own; empty: the routers that the world uses.";
         torrent_lsd: bool = "true", "Look for peers of a torrent by multicast in the local network.";
         torrent_spool: Option<PathBuf> = "", "Folder on a disk that packed images of torrents are kept in when `memory_limit` is too small for them; empty: the free end of the target, where the image's size is known.";
         image_keys: List = "", "Public keys of minisign, or files with one, separated by commas: only images are written whose metadata one of them signed.";

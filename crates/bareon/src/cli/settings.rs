@@ -150,6 +150,7 @@ impl Settings {
             seed_percent: Some(self.torrent_seed_ratio.0).filter(|percent| *percent > 0),
             upload_limit: self.torrent_upload_limit.map(|limit| limit.0),
             dht: self.torrent_dht,
+            dht_routers: self.torrent_dht_routers.0.clone(),
             local_discovery: self.torrent_lsd,
             spool: self.torrent_spool.clone(),
             spare: None,

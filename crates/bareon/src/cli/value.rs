@@ -3,7 +3,9 @@
 //! Flags, environment and configuration file all hold text; one reading for the three keeps their
 //! spellings alike. Booleans are spelt as oslo.config spells them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::Ipv6Addr, num::NonZeroU16, path::PathBuf, time::Duration};
+
+use bareon_image::TorrentOptions;
 
 use crate::{drivers::bareon::text, objects::Bytes};
 
@@ -20,6 +22,8 @@ pub enum Kind {
     Timeout,
     /// A number of bytes with its unit.
     Size,
+    /// A number of bytes in a second, with its unit.
+    Rate,
     /// A number, fractions allowed.
     Ratio,
     /// Any text.
@@ -28,6 +32,8 @@ pub enum Kind {
     Path,
     /// Texts with commas or blanks between them.
     List,
+    /// Hosts with their ports, with commas or blanks between them.
+    Endpoints,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -42,9 +48,11 @@ impl Kind {
             Self::Timeout => "a number of seconds above 0, such as 10 or 2.5".into(),
             Self::Ratio => "a number such as 1 or 1.5".into(),
             Self::Size => "a number of bytes with its unit, such as 256MiB or 1GB".into(),
+            Self::Rate => "a number of bytes with its unit, 16KiB at least, such as 512KiB or 10MB".into(),
             Self::Text => "a text".into(),
             Self::Path => "a path".into(),
             Self::List => "texts, separated by commas".into(),
+            Self::Endpoints => "hosts with their ports, separated by commas, such as 10.20.0.2:6881".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
         }
     }
@@ -55,10 +63,10 @@ impl Kind {
             Self::Bool => "BOOL",
             Self::Int | Self::Ratio => "N",
             Self::Seconds | Self::Timeout => "SECONDS",
-            Self::Size => "SIZE",
+            Self::Size | Self::Rate => "SIZE",
             Self::Text => "TEXT",
             Self::Path => "PATH",
-            Self::List => "LIST",
+            Self::List | Self::Endpoints => "LIST",
             Self::Choice(_) => "WORD",
         }
     }
@@ -134,6 +142,18 @@ impl Setting for Bytes {
     }
 }
 
+/// How many bytes others are given in a second; with less room than for one block, they would be given nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rate(pub u64);
+
+impl Setting for Rate {
+    const KIND: Kind = Kind::Rate;
+
+    fn read(text: &str) -> Option<Self> {
+        Bytes::read(text).map(|bytes| Self(bytes.0)).filter(|rate| rate.0 >= TorrentOptions::BLOCK)
+    }
+}
+
 impl Setting for String {
     const KIND: Kind = Kind::Text;
 
@@ -161,6 +181,30 @@ impl Setting for List {
         let words = text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
         Some(Self(words.map(str::to_owned).collect()))
     }
+}
+
+/// Hosts, each with its port.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Endpoints(pub Vec<String>);
+
+impl Setting for Endpoints {
+    const KIND: Kind = Kind::Endpoints;
+
+    fn read(text: &str) -> Option<Self> {
+        let List(words) = List::read(text)?;
+        words.iter().all(|word| is_endpoint(word)).then_some(Self(words))
+    }
+}
+
+/// Whether it is a host name or an address with a port; one of IPv6 stands in brackets.
+fn is_endpoint(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host_fits = match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains([':', '/']),
+    };
+    host_fits && port.parse::<NonZeroU16>().is_ok()
 }
 
 impl<T: Setting> Setting for Option<T> {
@@ -311,6 +355,25 @@ mod tests {
             assert_eq!(Duration::read(text), None, "{text}");
         }
         assert_eq!(Duration::read("0"), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_rate_has_room_for_a_block() {
+        assert_eq!(Rate::read("16KiB"), Some(Rate(16 << 10)));
+        for text in ["16KB", "0B", "16384", ""] {
+            assert_eq!(Rate::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_have_a_host_and_a_port() {
+        let read = |text: &str| Endpoints::read(text).map(|endpoints| endpoints.0);
+        assert_eq!(read(""), Some(Vec::new()));
+        let three = ["10.20.0.2:6881", "dht.example.com:1", "[fd00::2]:65535"];
+        assert_eq!(read(&three.join(", ")), Some(three.map(str::to_owned).to_vec()));
+        for text in ["10.20.0.2", ":1", "a:", "a:0", "a:65536", "fd00::2:1", "[a]:1", "udp://a:1", "a:1,b"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]
