@@ -135,30 +135,34 @@ import http.server, ssl, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
-        self.send_header("Content-Length", "6")
+        body = open(sys.argv[2], "rb").read()
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"secret")
-server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.wfile.write(body)
+server = http.server.HTTPServer((sys.argv[1], 0), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[1], sys.argv[2])
+context.load_cert_chain("cert.pem", "key.pem")
 server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
-struct TlsServer {
+/// Answers each request with the same.
+pub struct TlsServer {
     child: Child,
-    port: String,
+    pub port: String,
 }
 
 impl TlsServer {
     /// `None`, and said so, where openssl or Python is not there.
     #[expect(clippy::disallowed_methods, reason = "the other side of a test")]
-    fn start(dir: &Path) -> Option<Self> {
+    pub fn start(dir: &Path, address: &str, body: &[u8]) -> Option<Self> {
         let key = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.pem -subj /CN=test-ca";
         let request = "req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=server";
         let sign = "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out cert.pem -extfile ext";
-        fs::write(dir.join("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
+        let ext = format!("subjectAltName=IP:{address}\nbasicConstraints=CA:FALSE\n");
+        fs::write(dir.join("ext"), ext).unwrap();
+        fs::write(dir.join("body"), body).unwrap();
         for line in [key, request, sign] {
             let made = Command::new("openssl").args(line.split(' ')).current_dir(dir).output();
             if !made.as_ref().is_ok_and(|output| output.status.success()) {
@@ -167,7 +171,7 @@ impl TlsServer {
             }
         }
         let started = Command::new("python3")
-            .args(["-c", TLS_SERVER, "cert.pem", "key.pem"])
+            .args(["-c", TLS_SERVER, address, "body"])
             .current_dir(dir)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -192,7 +196,7 @@ impl Drop for TlsServer {
 #[test]
 fn https_trusts_whom_it_is_told_to_trust_and_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(server) = TlsServer::start(dir.path()) else { return };
+    let Some(server) = TlsServer::start(dir.path(), "127.0.0.1", b"secret") else { return };
     let uri = format!("https://127.0.0.1:{}/image", server.port);
     let quiet = Listener::default();
     let mut options = options();

@@ -4,178 +4,24 @@
 
 #![expect(clippy::disallowed_methods, reason = "the peers are programs that a test starts and ends")]
 
+mod peers;
+mod rack;
+mod ways;
+
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::{Arc, atomic::Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use bareon_image::{
-    Algorithm, Container, ImageError, Options, TargetState, Torrent, TorrentOptions, WriteError, Written,
-};
-use sha1::{Digest, Sha1};
+use bareon_image::{Algorithm, Container, ImageError, TargetState};
 
 use crate::{
     device::Loop,
-    support::{Asked, Listener, MIB, OLD, Place, gzip, hex, noise, options, sha256, told},
+    support::{Listener, MIB, OLD, Place, gzip, noise, sha256, told},
 };
-
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(quiet.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; see contrib/install-deps")))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Our address in a network of the test's own.
-const HERE: &str = "10.99.0.1";
-
-/// Transmission's.
-const THERE: &str = "10.99.0.2";
-
-/// Leaves the network of this machine for a new one, with all threads and programs that this thread starts from now on.
-fn alone_in_a_network() {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-    for line in [
-        "link set lo up".to_owned(),
-        "link add here type bridge".to_owned(),
-        format!("address add {HERE}/24 dev here"),
-        format!("address add {THERE}/24 dev here"),
-        "link set here up multicast on".to_owned(),
-        "route add 224.0.0.0/4 dev here".to_owned(),
-    ] {
-        assert!(Command::new("ip").args(line.split(' ')).status().unwrap().success(), "ip {line}");
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind((HERE, 0)).unwrap().local_addr().unwrap().port()
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "still no {what} after a minute");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// A file, its torrent, and a tracker for that.
-struct Shared {
-    dir: PathBuf,
-    name: String,
-    torrent: PathBuf,
-    hash: String,
-    announce: String,
-    _tracker: Running,
-}
-
-impl Shared {
-    fn new(place: &Place, name: &str, content: &[u8]) -> Self {
-        let dir = place.dir.path().join("seeded");
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join(name), content).unwrap();
-        let port = free_port();
-        let announce = format!("http://{HERE}:{port}/announce");
-        let torrent = Torrent { name: name.into(), trackers: vec![announce.clone()], ..Torrent::default() };
-        let bytes = torrent.of(&dir.join(name)).unwrap();
-        let path = place.dir.path().join(format!("{name}.torrent"));
-        fs::write(&path, &bytes).unwrap();
-        let info = bytes.windows(7).position(|part| part == b"4:infod").unwrap() + 6;
-        let hash = hex(&Sha1::digest(&bytes[info..bytes.len() - 1]));
-        // The one of Debian knows only what it was told of, and is nobody if root starts it.
-        fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let known = place.dir.path().join("known");
-        fs::write(&known, format!("{hash}\n")).unwrap();
-        let mut tracker = Command::new("opentracker");
-        tracker.args(["-i", HERE, "-p", &port.to_string(), "-P", &port.to_string(), "-w"]).arg(known);
-        let tracker = Running::start(&mut tracker);
-        wait_for("tracker", || TcpStream::connect((HERE, port)).is_ok());
-        Self { dir, name: name.into(), torrent: path, hash, announce, _tracker: tracker }
-    }
-
-    /// Waits until the tracker knows of somebody who has all of it.
-    fn wait_for_a_seeder(&self) {
-        let scrape = self.announce.replace("announce", "scrape");
-        wait_for("seeder", || {
-            let known = bareon_image::fetch(&scrape, &options(), 4096, &Listener::default()).unwrap();
-            known.windows(14).any(|part| part == b"8:completei1e1")
-        });
-    }
-
-    fn uri(&self) -> &str {
-        self.torrent.to_str().unwrap()
-    }
-
-    fn magnet(&self) -> String {
-        format!("magnet:?xt=urn:btih:{}&tr={}", self.hash, self.announce)
-    }
-}
-
-/// A foreign peer: it gets what `dir` has not, and gives what it has.
-#[derive(Clone, Copy)]
-enum Peer {
-    Aria2,
-    Transmission,
-}
-
-impl Peer {
-    fn start(self, torrent: &Path, dir: &Path) -> Running {
-        let port = free_port().to_string();
-        match self {
-            Self::Aria2 => Running::start(
-                Command::new("aria2c")
-                    .args(["--no-conf", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"])
-                    .args(["--disable-ipv6=true", "--check-integrity=true", "--seed-ratio=0.0"])
-                    .args(["--bt-tracker-interval=1", &format!("--listen-port={port}")])
-                    .arg(format!("--dir={}", dir.display()))
-                    .arg(torrent),
-            ),
-            Self::Transmission => {
-                let settings = dir.with_extension("settings");
-                fs::create_dir_all(&settings).unwrap();
-                let text = format!(
-                    r#"{{"dht-enabled": false, "lpd-enabled": false, "utp-enabled": false, "pex-enabled": false,
-                         "port-forwarding-enabled": false, "bind-address-ipv4": "{THERE}"}}"#
-                );
-                fs::write(settings.join("settings.json"), text).unwrap();
-                let mut command = Command::new("transmission-cli");
-                command.args(["--verify", "--no-portmap", "--port", &port, "--config-dir"]).arg(settings);
-                Running::start(command.arg("--download-dir").arg(dir).arg(torrent))
-            }
-        }
-    }
-}
-
-/// Nobody but the peers of the test is looked for.
-fn alone(seed: u64) -> Options {
-    let torrent = TorrentOptions {
-        timeout: Duration::from_secs(30),
-        seed: Duration::from_secs(seed),
-        local_discovery: false,
-        ..TorrentOptions::default()
-    };
-    Options { torrent, ..options() }
-}
-
-fn write(request: &Asked, options: &Options) -> Result<Written, WriteError> {
-    bareon_image::write(request, options, &request.target, &Listener::default())
-}
+use peers::{Leeched, Peer, Shared, alone, alone_in_a_network, wait_for, write};
 
 /// `seeder` gives it to us; then, without that one, we to `leecher`.
 fn passed_on(seeder: Peer, leecher: Peer, container: Container, magnet: bool) {
@@ -202,14 +48,9 @@ fn passed_on(seeder: Peer, leecher: Peer, container: Container, magnet: bool) {
     wait_for("image", || ours.is_finished() || fs::read(&target).unwrap().starts_with(&data));
     assert!(!ours.is_finished(), "{:?}", ours.join());
     drop(first);
-    let dir = place.dir.path().join("leeched");
-    fs::create_dir(&dir).unwrap();
-    let second = leecher.start(&shared.torrent, &dir);
-    wait_for("copy of our copy", || {
-        [shared.name.clone(), format!("{}.part", shared.name)]
-            .iter()
-            .any(|name| fs::read(dir.join(name)).is_ok_and(|copy| copy == file))
-    });
+    let folder = Leeched::new(&place, "leeched");
+    let second = folder.begin(leecher, &shared);
+    folder.wait_for(&shared, &file);
     drop(second);
     listener.cancel.store(true, Ordering::Relaxed);
     let written = ours.join().unwrap().unwrap();
