@@ -45,6 +45,9 @@ const FILE_LIMIT: usize = 32 << 20;
 /// not hear of each other.
 const ANNOUNCED: Duration = Duration::from_secs(10);
 
+/// How long others may take at first to tell what a magnet link names; then they are asked again.
+const LINK_ASKED: Duration = Duration::from_secs(5);
+
 /// The name of its threads, by which their panics are known.
 const THREAD: &str = "torrent";
 
@@ -84,11 +87,7 @@ impl Swarm {
         quiet();
         let begun = Instant::now();
         let shown = crate::shown(uri);
-        let add = if uri.starts_with("magnet:") {
-            AddTorrent::from_url(uri.to_owned())
-        } else {
-            AddTorrent::from_bytes(file(uri, options, watch)?)
-        };
+        let file = if uri.starts_with("magnet:") { None } else { Some(file(uri, options, watch)?) };
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name(THREAD).enable_all().build();
         let runtime = runtime.map_err(|source| ImageError::Internal { source: Some(source) })?;
         let shelf = Shelf::new(choose);
@@ -100,7 +99,13 @@ impl Swarm {
             _ => Ok(()),
         };
         let session = session(&runtime, &shown, torrent, &check)?;
-        let joined = add_torrent(Arc::clone(&session), add, shelf.clone());
+        let (with, link, kept) = (Arc::clone(&session), uri.to_owned(), shelf.clone());
+        let joined = async move {
+            match file {
+                Some(file) => add_torrent(&with, AddTorrent::from_bytes(file), &kept).await,
+                None => add_link(&with, &link, &kept).await,
+            }
+        };
         let added = waited(&runtime, &shown, joined, &check)?;
         let added = match (added, shelf.failure()) {
             (_, Some(error)) => return Err(error),
@@ -282,14 +287,28 @@ fn session_options(options: &TorrentOptions, ipv4_only: bool) -> SessionOptions 
     }
 }
 
+/// Adds what a magnet link names. For as long as nobody told what that is, others can only be asked, as they are turned
+/// away when they come; and in the local network they are asked once, where each answers once in a second, or did not hear
+/// it. So they are asked anew.
+async fn add_link(session: &Arc<Session>, link: &str, shelf: &Shelf) -> anyhow::Result<Arc<ManagedTorrent>> {
+    let mut patience = LINK_ASKED;
+    loop {
+        let add = add_torrent(session, AddTorrent::from_url(link.to_owned()), shelf);
+        if let Ok(added) = timeout(patience, add).await {
+            return added;
+        }
+        patience *= 2;
+    }
+}
+
 async fn add_torrent(
-    session: Arc<Session>,
+    session: &Arc<Session>,
     add: AddTorrent<'static>,
-    shelf: Shelf,
+    shelf: &Shelf,
 ) -> anyhow::Result<Arc<ManagedTorrent>> {
     let options = AddTorrentOptions {
         overwrite: true,
-        storage_factory: Some(shelf.boxed()),
+        storage_factory: Some(shelf.clone().boxed()),
         force_tracker_interval: Some(ANNOUNCED),
         ..Default::default()
     };

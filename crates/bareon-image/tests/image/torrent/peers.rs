@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -72,6 +73,9 @@ pub fn on_a_machine<T: Send + 'static>(
         setns(own, CloneFlags::CLONE_NEWNET).unwrap();
         ip(&format!("address add {}/24 dev net", Ipv4Addr::new(10, 99, 0, 10 + number)));
         ip("link set net up");
+        // A cable takes its time to be up.
+        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        wait_for("network", || TcpStream::connect((HERE, 9)).is_err_and(refused));
         work()
     })
 }
