@@ -17,10 +17,7 @@ use std::{
 use librqbit::ManagedTorrent;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use super::swarm::Swarm;
-
-/// How many pieces are waited for at once. The next ones that librqbit asks for are those after them.
-pub const SCOUTS: usize = 16;
+use super::swarm::{READERS, Swarm};
 
 /// How many pieces a moving window has.
 const WINDOW: usize = 128;
@@ -44,7 +41,7 @@ pub fn scatter(swarm: &Swarm, order: Order) {
     let mut starts: Vec<u64> = (0..swarm.length().div_ceil(size)).map(|piece| piece * size).collect();
     shuffle(&mut starts, order);
     let starts = Arc::new(Mutex::new(VecDeque::from(starts)));
-    for _ in 0..SCOUTS {
+    for _ in 0..READERS {
         let (torrent, starts) = (Arc::clone(torrent), Arc::clone(&starts));
         swarm.start(async move {
             if let Err(error) = scout(torrent, &starts).await {

@@ -33,7 +33,6 @@ use tokio::{
 
 use super::{
     certificates, meet,
-    order::SCOUTS,
     shelf::{Choose, Shelf},
 };
 use crate::{ImageError, Options, TorrentOptions, shared::TICK, source, watch::Watch};
@@ -50,6 +49,10 @@ const LINK_ASKED: Duration = Duration::from_secs(5);
 
 /// The name of its threads, by which their panics are known.
 const THREAD: &str = "torrent";
+
+/// How many at most wait for pieces at once beside who reads from the beginning on. The next pieces that librqbit asks for
+/// are those after what is waited for.
+pub const READERS: usize = 16;
 
 /// How many at most read and write pieces at once.
 const AT_WORK: usize = 8;
@@ -281,7 +284,7 @@ fn session_options(options: &TorrentOptions, ipv4_only: bool) -> SessionOptions 
             ..ConnectionOptions::default()
         }),
         // A reader counts as one that is at work all the time.
-        runtime_worker_threads: Some(AT_WORK + SCOUTS),
+        runtime_worker_threads: Some(AT_WORK + READERS),
         client_name_and_version: Some(concat!("bareon-image/", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SessionOptions::default()
     }
