@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use md5::Md5;
+use fast_md5::Md5;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
