@@ -22,16 +22,6 @@ pub fn update(root: &Path, conf: &str) -> Cmd {
     apt_get(root, conf).arg("update")
 }
 
-/// Shows what an upgrade and the installation of `packages` would fetch; see [`parse_uris`].
-pub fn print_uris(root: &Path, conf: &str, packages: &[String]) -> Cmd {
-    install_arguments(apt_get(root, conf).arg("--print-uris"), packages)
-}
-
-/// Fetches what an upgrade and the installation of `packages` need.
-pub fn download(root: &Path, conf: &str, packages: &[String]) -> Cmd {
-    install_arguments(apt_get(root, conf).arg("--download-only"), packages)
-}
-
 /// Brings all packages up to date, and installs nothing that they only recommend.
 pub fn dist_upgrade(root: &Path, conf: &str) -> Cmd {
     apt_get(root, conf).args(["--no-install-recommends", "dist-upgrade"])
@@ -39,11 +29,12 @@ pub fn dist_upgrade(root: &Path, conf: &str) -> Cmd {
 
 /// Installs `packages` with what they need, and nothing that they only recommend.
 pub fn install(root: &Path, conf: &str, packages: &[String]) -> Cmd {
-    install_arguments(apt_get(root, conf), packages)
+    apt_get(root, conf).args(["--no-install-recommends", "install"]).args(packages)
 }
 
-fn install_arguments(cmd: Cmd, packages: &[String]) -> Cmd {
-    cmd.args(["--no-install-recommends", "install"]).args(packages)
+/// Shows what `call` would fetch, and does nothing of it; see [`parse_uris`].
+pub fn print_uris(call: &Cmd) -> Cmd {
+    call.clone().arg("--print-uris")
 }
 
 /// A package that is to be fetched.
@@ -53,6 +44,8 @@ pub struct Fetched {
     pub file: String,
     /// Its size in bytes.
     pub size: u64,
+    /// The strongest of its sums that the index has, such as `SHA256:` and digits; empty where it has none.
+    pub sum: String,
 }
 
 /// Reads `--print-uris`: lines of a quoted URI, a file name, a size in bytes and a digest.
@@ -62,7 +55,8 @@ pub fn parse_uris(text: &str) -> Vec<Fetched> {
             let (_, rest) = line.strip_prefix('\'')?.split_once("' ")?;
             let mut words = rest.split(' ');
             let file = words.next()?.to_owned();
-            Some(Fetched { file, size: words.next()?.parse().ok()? })
+            let size = words.next()?.parse().ok()?;
+            Some(Fetched { file, size, sum: words.next().unwrap_or_default().to_owned() })
         })
         .collect()
 }
@@ -112,7 +106,13 @@ mod tests {
     fn uris_are_read_among_what_else_apt_prints() {
         let text =
             "Reading package lists...\n'http://m/debian/pool/a%3a1.deb' a_1%3a1_amd64.deb 1234 SHA256:ab\n";
-        assert_eq!(parse_uris(text), [Fetched { file: "a_1%3a1_amd64.deb".into(), size: 1234 }]);
+        let fetched = Fetched { file: "a_1%3a1_amd64.deb".into(), size: 1234, sum: "SHA256:ab".into() };
+        assert_eq!(parse_uris(text), [fetched]);
+        let shown = print_uris(&dist_upgrade(Path::new("/t"), "/run/x.conf")).to_string();
+        assert!(
+            shown.ends_with(" apt-get --yes --no-install-recommends dist-upgrade --print-uris"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -65,9 +65,10 @@ impl Bench {
             .arg(input)
             .arg("--image-build-dir")
             .arg(self.path("work"))
-            .arg("--cache-dir")
-            .arg(cache.join("packages"))
             .args(options);
+        if !options.contains(&"--cache-dir") {
+            command.arg("--cache-dir").arg(cache.join("packages"));
+        }
         command
     }
 

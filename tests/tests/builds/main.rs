@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod cache;
 mod faults;
 mod full;
 mod repository;

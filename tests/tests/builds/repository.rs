@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bareon_tests::vm::http::Server;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, failed, said, sh, succeeded};
 
-/// A repository with the package `hello-bareon`, of 1 MiB, and an empty `netbase`.
+/// A repository with the package `hello-bareon`, of 1 MiB that differ each time, and an empty `netbase`. The packages are not
+/// compressed: made again, they have the size they had.
 pub fn repository(bench: &Bench, netbase: &str) -> PathBuf {
     let dir = bench.path("repository");
     fs::create_dir_all(&dir).unwrap();
@@ -24,7 +26,11 @@ pub fn repository(bench: &Bench, netbase: &str) -> PathBuf {
             fs::create_dir_all(package.join("usr/share")).unwrap();
             sh(&format!("head -c 1M /dev/urandom >{}/usr/share/hello-bareon", package.display()));
         }
-        sh(&format!("dpkg-deb --root-owner-group -b {} {} >/dev/null", package.display(), dir.display()));
+        sh(&format!(
+            "dpkg-deb -Znone --root-owner-group -b {} {} >/dev/null",
+            package.display(),
+            dir.display()
+        ));
     }
     sh(&format!(
         "cd {}; for deb in *.deb; do dpkg-deb -f $deb; echo \"Filename: ./$deb\"; stat -c 'Size: %s' $deb; \
@@ -56,6 +62,23 @@ fn with(bench: &Bench, repository: &Path, priority: u32, more: &Value) -> Value 
     for (key, value) in more.as_object().unwrap() {
         repo[key] = value.clone();
     }
+    document["repos"].as_array_mut().unwrap().push(repo);
+    document
+}
+
+/// A document with that repository at `server`, and its package of 1 MiB.
+pub fn over_http(bench: &Bench, server: &Server, dir: &Path) -> Value {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // apt takes the suite into the address as it is.
+        for path in [format!("/here/{name}"), format!("/here/./{name}")] {
+            server.file(&path, entry.path());
+        }
+    }
+    let mut document = bench.document(&["hello-bareon"]);
+    let repo = json!({
+        "name": "here", "uri": server.local_url("/here"), "suite": "./", "section": "", "priority": null, "trusted": true,
+    });
     document["repos"].as_array_mut().unwrap().push(repo);
     document
 }

@@ -4,11 +4,11 @@
 use std::{fs, path::Path};
 
 use bareon_tests::vm::http::{Fault, Server};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     bench::{Bench, MIRROR, failed, sh, succeeded},
-    repository::repository,
+    repository::{over_http, repository},
 };
 
 /// How many lines somebody reads.
@@ -60,30 +60,13 @@ fn a_mirror_that_vanishes_while_a_tree_is_bootstrapped_is_told() {
 /// Bytes: more than the indexes of the repository, and less than the indexes and its package.
 const WITHIN_THE_PACKAGE: u64 = 300_000;
 
-/// A document with a repository at `server` that has a package of 1 MiB.
-fn with(bench: &Bench, server: &Server, dir: &Path) -> Value {
-    for entry in fs::read_dir(dir).unwrap().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // apt takes the suite into the address as it is.
-        for path in [format!("/here/{name}"), format!("/here/./{name}")] {
-            server.file(&path, entry.path());
-        }
-    }
-    let mut document = bench.document(&["hello-bareon"]);
-    let repo = json!({
-        "name": "here", "uri": server.local_url("/here"), "suite": "./", "section": "", "priority": null, "trusted": true,
-    });
-    document["repos"].as_array_mut().unwrap().push(repo);
-    document
-}
-
 #[test]
 #[ignore = "needs root and Debian's mirror"]
 fn a_repository_that_vanishes_within_a_package_is_told() {
     let bench = Bench::new();
     let dir = repository(&bench, "0.1");
     let server = Server::start().unwrap();
-    let document = with(&bench, &server, &dir);
+    let document = over_http(&bench, &server, &dir);
     server.fault(Fault::Dies { after: WITHIN_THE_PACKAGE, back: None });
     let text = failed(&bench.build(&document, &["--fetch-packages-attempts", "1"]));
     assert!(text.contains("installing packages"), "{text}");
@@ -91,6 +74,6 @@ fn a_repository_that_vanishes_within_a_package_is_told() {
     assert_eq!(bench.made(), Vec::<String>::new());
 
     let server = Server::start().unwrap();
-    let document = with(&bench, &server, &dir);
+    let document = over_http(&bench, &server, &dir);
     succeeded(&bench.build(&document, &[]));
 }

@@ -121,7 +121,7 @@ impl<'h> Work<'h> {
         let Some(lock) = lock else {
             return Err(WorkError::Busy { output: output.into(), dir: places.work.clone() });
         };
-        remove_below(&places.work).map_err(failed("emptying the working folder", &places.work))?;
+        folder::empty(&places.work).map_err(failed("emptying the working folder", &places.work))?;
         let memory = match options.build_in {
             BuildIn::Memory => Some(available_memory()),
             BuildIn::Disk => None,
@@ -174,7 +174,7 @@ impl<'h> Work<'h> {
             self.host.run(&mount::umount_lazily(work)).map_err(WorkError::Memory)?;
         }
         if work.exists() {
-            remove_below(work)
+            folder::empty(work)
                 .and_then(|()| fs::remove_dir(work))
                 .map_err(failed("removing the working folder", work))?;
         }
@@ -210,7 +210,7 @@ fn sweep(dir: &Path, suffix: &str, own: &Path) {
         }
         let removed = || -> io::Result<bool> {
             let Some(_lock) = hold(&path)? else { return Ok(false) };
-            remove_below(&path)?;
+            folder::empty(&path)?;
             fs::remove_dir(&path)?;
             Ok(true)
         };
@@ -222,21 +222,6 @@ fn sweep(dir: &Path, suffix: &str, own: &Path) {
             }
         }
     }
-}
-
-/// Removes all that a folder holds. Nothing may be mounted there: it would be emptied, too.
-fn remove_below(dir: &Path) -> io::Result<()> {
-    let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
-    if let Some(below) =
-        mount::parse_mountinfo(&table).into_iter().find(|mounted| Path::new(&mounted.dir).starts_with(dir))
-    {
-        return Err(io::Error::other(format!("{} is mounted at {}; unmount it", below.source, below.dir)));
-    }
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
-    }
-    Ok(())
 }
 
 fn full(dir: &Path) -> bool {

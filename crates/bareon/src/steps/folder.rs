@@ -1,4 +1,4 @@
-//! Folders in `tmp_path`. Their names are fixed, so that a plan shows the commands that run; in `/tmp`
+//! Folders of ours, such as those in `tmp_path`. Their names are fixed, so that a plan shows the commands that run; in `/tmp`
 //! others may have put something there before us, which is neither followed nor used.
 
 use std::{
@@ -7,6 +7,8 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
 };
+
+use bareon_host::mount;
 
 /// Makes the folder `dir`, for us alone, or takes the one that is there if it is ours.
 ///
@@ -35,6 +37,24 @@ pub fn is_ours(dir: &Path) -> io::Result<bool> {
     let ours =
         found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & OTHERS_WRITE == 0;
     if ours { Ok(true) } else { Err(io::Error::other("it is no folder of ours; remove it, or set tmp_path")) }
+}
+
+/// Removes all that a folder holds.
+///
+/// # Errors
+/// When something is mounted there, which would be emptied, too; when something cannot be removed.
+pub fn empty(dir: &Path) -> io::Result<()> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
+    if let Some(below) =
+        mount::parse_mountinfo(&table).into_iter().find(|mounted| Path::new(&mounted.dir).starts_with(dir))
+    {
+        return Err(io::Error::other(format!("{} is mounted at {}; unmount it", below.source, below.dir)));
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

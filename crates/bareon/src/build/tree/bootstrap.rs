@@ -1,8 +1,9 @@
 //! The smallest tree: by debootstrap or by mmdebstrap, both from the first repository of the input.
 //!
 //! Where packages are kept, debootstrap downloads first and unpacks then, so that what it downloaded is taken again as long
-//! as the mirror's Release file is the same; else it does both at once, as packing up what it downloaded takes its time. mmdebstrap takes indexes and packages as apt keeps them. Signatures are
-//! checked unless the repository is trusted.
+//! as the mirror's Release file is the same; else it does both at once, as packing up what it downloaded takes its time.
+//! mmdebstrap takes indexes and packages as apt keeps them; as apt believes what has the right name and size, it is
+//! compared with the indexes afterwards. Signatures are checked unless the repository is trusted.
 
 use std::{
     fs, io,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     cli::value::Bootstrapper,
     objects::build::{BuildScheme, Repo},
+    steps::folder,
 };
 
 /// The smallest tree could not be made.
@@ -110,9 +112,25 @@ impl Bootstrap {
         }
         let release = releases.first().cloned().unwrap_or_default();
         match self.by {
-            Bootstrapper::Debootstrap => self.run_debootstrap(host, scheme, &release),
-            Bootstrapper::Mmdebstrap => self.run_mmdebstrap(host, scheme),
+            Bootstrapper::Debootstrap => self.run_debootstrap(host, scheme, &release)?,
+            Bootstrapper::Mmdebstrap => self.run_mmdebstrap(host, scheme)?,
         }
+        self.forget()
+    }
+
+    /// Removes the bootstrapper's own settings of apt, and the packages that are unpacked already: apt would believe them.
+    fn forget(&self) -> Result<(), BootstrapError> {
+        let archives = self.tree.join(ARCHIVES);
+        let mut gone = vec![self.tree.join("etc/apt/apt.conf.d/99mmdebstrap")];
+        let packages = fs::read_dir(&archives).into_iter().flatten().flatten();
+        gone.extend(packages.map(|entry| entry.path()).filter(|path| is_package(path)));
+        for path in gone {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn run_debootstrap(
@@ -123,50 +141,50 @@ impl Bootstrap {
     ) -> Result<(), BootstrapError> {
         let build = self.debootstrap(scheme, release);
         let Some(cache) = &self.cache else { return self.tool(host, &build.run(), scheme) };
-        let repo = first(scheme);
-        let (made, kept) = (self.tarball(), cache.bootstrap(repo, &release.sha256));
-        if kept.exists() {
-            tracing::info!("the mirror is as it was: debootstrap takes what {} holds", kept.display());
-            return self.tool(host, &build.unpack(&kept), scheme);
+        let (repo, tarball) = (first(scheme), self.tarball());
+        if cache.lend_tarball(repo, &release.sha256, &tarball)? {
+            tracing::info!("the mirror is as it was: debootstrap takes what the cache holds");
+        } else {
+            self.tool(host, &build.download(&tarball), scheme)?;
+            cache.keep_tarball(repo, &release.sha256, &tarball)?;
         }
-        self.tool(host, &build.download(&made), scheme)?;
-        cache.keep_bootstrap(&made, &kept, &repo.suite)?;
-        self.tool(host, &build.unpack(&made), scheme)?;
+        self.tool(host, &build.unpack(&tarball), scheme)?;
         // The next step needs the room.
-        let _ = fs::remove_file(&made);
+        let _ = fs::remove_file(&tarball);
         Ok(())
     }
 
     fn run_mmdebstrap(&self, host: &dyn Runner, scheme: &BuildScheme) -> Result<(), BootstrapError> {
         let attempts = 3;
         write(&self.apt_conf(), &apt::conf(&scheme.proxies, attempts))?;
-        let lent = match &self.cache {
-            None => None,
-            Some(cache) => {
-                let lent = AptCache { lists: self.work.join("lists"), archives: self.work.join("archives") };
-                for dir in [&lent.lists, &lent.archives] {
-                    let made = fs::create_dir_all(dir);
-                    made.map_err(|source| BootstrapError::File { path: dir.clone(), source })?;
-                }
-                cache.lend(&lent.lists, &lent.archives)?;
-                Some(lent)
-            }
+        let Some(cache) = &self.cache else {
+            return self.tool(host, &self.mmdebstrap(scheme, None).run(), scheme);
         };
-        self.tool(host, &self.mmdebstrap(scheme, lent).run(), scheme)?;
-        let archives = self.tree.join(ARCHIVES);
-        if let Some(cache) = &self.cache {
-            cache.keep_packages(&archives, true)?;
-            cache.keep_lists(&self.tree.join(LISTS))?;
-            for dir in ["lists", "archives"] {
-                let _ = fs::remove_dir_all(self.work.join(dir));
-            }
+        let ours = AptCache { lists: self.work.join("lists"), archives: self.work.join("archives") };
+        for dir in [&ours.lists, &ours.archives] {
+            fs::create_dir_all(dir).map_err(failed(dir))?;
         }
-        // Its own settings of apt, and what it unpacked already.
-        let _ = fs::remove_file(self.tree.join("etc/apt/apt.conf.d/99mmdebstrap"));
-        for entry in fs::read_dir(&archives).into_iter().flatten().flatten() {
-            if is_package(&entry.path()) {
-                let _ = fs::remove_file(entry.path());
+        cache.lend_lists(&ours.lists)?;
+        let lent = cache.lend_bootstrap(&ours.archives)?;
+        let build = self.mmdebstrap(scheme, Some(ours.clone())).run();
+        let made = self.tool(host, &build, scheme);
+        let archives = self.tree.join(ARCHIVES);
+        let strangers = if lent { cache.strangers(&archives, &self.tree.join(LISTS))? } else { Vec::new() };
+        if strangers.is_empty() {
+            made?;
+        } else {
+            tracing::warn!(
+                "the repository has other packages than the cache by the names of {}: the tree is made anew without the cache's",
+                strangers.join(", ")
+            );
+            for dir in [&self.tree, &ours.archives] {
+                folder::empty(dir).map_err(failed(dir))?;
             }
+            self.tool(host, &build, scheme)?;
+        }
+        cache.keep_bootstrap(&archives)?;
+        for dir in [ours.lists, ours.archives] {
+            let _ = fs::remove_dir_all(dir);
         }
         Ok(())
     }
@@ -258,7 +276,12 @@ pub fn really_root() -> bool {
 fn write(path: &Path, text: &str) -> Result<(), BootstrapError> {
     let folder = path.parent().unwrap_or(path);
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, text));
-    written.map_err(|source| BootstrapError::File { path: path.into(), source })
+    written.map_err(failed(path))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> BootstrapError {
+    let path = path.to_path_buf();
+    move |source| BootstrapError::File { path, source }
 }
 
 /// How lines begin that say why a bootstrapper failed.

@@ -114,7 +114,7 @@ pub fn run(
     let packages = &scheme.packages;
     if let Some(cache) = cache {
         cache.prepare()?;
-        cache.lend(&lists, &archives)?;
+        cache.lend_lists(&lists)?;
     }
     let call = |what, cmd: Cmd| -> Result<String, InstallError> {
         let (name, value) = initrds::NOT_YET;
@@ -129,16 +129,22 @@ pub fn run(
     call("fetching the indexes of the repositories", apt_get::update(tree, apt::CONF))?;
     if let Some(cache) = cache {
         cache.keep_lists(&lists)?;
-        let wanted =
-            call("finding out which packages are needed", apt_get::print_uris(tree, apt::CONF, packages))?;
-        let wanted = apt_get::parse_uris(&wanted);
-        cache.lend_packages(wanted.iter().map(|package| package.file.as_str()), &archives)?;
     }
-    call("bringing the tree up to date", apt_get::dist_upgrade(tree, apt::CONF))?;
-    call("installing packages", apt_get::install(tree, apt::CONF, packages))?;
+    let fetching = |what, cmd: Cmd| -> Result<(), InstallError> {
+        let Some(cache) = cache else { return call(what, cmd).map(drop) };
+        let wanted = call("finding out which packages are needed", apt_get::print_uris(&cmd))?;
+        let wanted = apt_get::parse_uris(&wanted).into_iter();
+        let wanted: Vec<_> =
+            wanted.filter_map(|package| Some((package.file, package.sum.parse().ok()?))).collect();
+        cache.lend_packages(&wanted, &archives)?;
+        let ran = call(what, cmd);
+        // What was fetched before a failure need not be fetched again.
+        let kept = cache.keep_packages(&wanted, &archives);
+        ran?;
+        Ok(kept?)
+    };
+    fetching("bringing the tree up to date", apt_get::dist_upgrade(tree, apt::CONF))?;
+    fetching("installing packages", apt_get::install(tree, apt::CONF, packages))?;
     tracing::info!("Running apt-get install completed");
-    if let Some(cache) = cache {
-        cache.keep_packages(&archives, false)?;
-    }
     Ok(())
 }
