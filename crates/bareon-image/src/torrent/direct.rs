@@ -20,16 +20,12 @@ use super::{
 use crate::{
     Algorithm, Container, ImageError, Medium, Options, Progress, Request, Sums, TargetState, Written,
     container,
-    digest::{self, Takers},
-    pool::{Buffer, Pool},
     progress::Told,
     shared::{Shared, TICK},
-    source,
+    source, standing,
+    target::HEAD,
     watch::Watch,
 };
-
-/// How many buffers are read ahead of the slowest sum.
-const BUFFERS: usize = 4;
 
 /// Writes the raw image of a torrent that stands first among the addresses of `request`. Where there is none, or none
 /// could be had and others are left, it is these that are given back.
@@ -237,43 +233,18 @@ impl<'a> Direct<'a> {
             .collect();
         algorithms.sort_unstable();
         algorithms.dedup();
-        let internal = |source| ImageError::Internal { source };
-        let sums = thread::scope(|scope| {
-            let (takers, adding) =
-                digest::adding(scope, algorithms, BUFFERS).map_err(|error| internal(Some(error)))?;
-            self.read_again(length, &takers, shared, goes_on)?;
-            drop(takers);
-            adding.sums().ok_or(internal(None))
-        })?;
+        self.identify(length)?;
+        let sums =
+            standing::sums(&self.pieces.medium, length, algorithms, self.options.buffer(), shared, goes_on)?;
         self.container_sums.compare(&self.uri, "container ", &sums)?;
         self.sums.compare(&self.uri, "", &sums)?;
         Ok(sums)
     }
 
-    fn read_again(
-        &self,
-        length: u64,
-        takers: &Takers<Arc<Buffer>>,
-        shared: &Shared,
-        goes_on: &dyn Fn() -> bool,
-    ) -> Result<(), ImageError> {
-        let pool = Pool::new(BUFFERS, self.options.buffer());
-        let mut from = 0;
-        while from < length {
-            if !goes_on() {
-                return Err(shared.failure());
-            }
-            let Some(mut buffer) = pool.take(shared) else { return Err(shared.failure()) };
-            let space = buffer.space();
-            let part = usize::try_from(length - from).unwrap_or(usize::MAX).min(space.len());
-            self.pieces.medium.read_at(from, &mut space[..part])?;
-            buffer.grow(part);
-            if from == 0 {
-                container::identify(&self.uri, Some(Container::Raw), &buffer)?;
-            }
-            takers.give(&Arc::new(buffer));
-            from += part as u64;
-        }
-        Ok(())
+    /// Refuses what does not begin like a raw image. The first MiB is in memory yet.
+    fn identify(&self, length: u64) -> Result<(), ImageError> {
+        let mut beginning = vec![0; usize::try_from(length).unwrap_or(HEAD).min(HEAD)];
+        self.pieces.medium.read_at(0, &mut beginning)?;
+        container::identify(&self.uri, Some(Container::Raw), &beginning).map(drop)
     }
 }
