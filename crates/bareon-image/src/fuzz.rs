@@ -83,7 +83,7 @@ pub fn index(bytes: &[u8]) {
     }
     assert!(next == index.raw_size);
     let mut done = 0;
-    for work in work::of(&index) {
+    for work in work::of(&index, 0) {
         let (Work::Zeros(chunks) | Work::Data(chunks)) = work;
         assert!(chunks.start == done && chunks.end > done, "{chunks:?} after {done}");
         done = chunks.end;

@@ -63,6 +63,9 @@ struct Transfer<'a> {
     places: &'a Ranged,
     options: &'a Options,
     control: Arc<Shared>,
+    /// Whether a target looks at the first chunk before it is touched. That chunk is no portion of the work then: who
+    /// fetched it to be looked at writes it.
+    choosy: bool,
     work: Vec<Work>,
     next: AtomicUsize,
     raw: AtomicU64,
@@ -164,7 +167,8 @@ pub fn write(
     devices.iter().try_for_each(|device| device.check_room(index.raw_size, true))?;
     let Some(places) = Ranged::open(&request.uris, &options.http)? else { return Ok(None) };
     let sides = devices.iter().map(|device| Side::new(device, index, options.reimage, &uri));
-    let sides = sides.collect::<Result<_, _>>()?;
+    let sides: Vec<_> = sides.collect::<Result<_, _>>()?;
+    let choosy = sides.iter().any(Side::is_choosy);
     let (control, told) = Shared::new();
     let transfer = Transfer {
         index,
@@ -172,7 +176,8 @@ pub fn write(
         places: &places,
         options,
         control,
-        work: work::of(index),
+        choosy,
+        work: work::of(index, usize::from(choosy)),
         next: AtomicUsize::new(0),
         raw: AtomicU64::new(0),
         reused: AtomicU64::new(0),
@@ -261,7 +266,7 @@ impl Transfer<'_> {
 
     /// Has the targets look at the beginning of the image, where any of them wants to; false when it does not come.
     fn suits(&self, worker: &mut Worker<'_>) -> Result<bool, ImageError> {
-        if !self.sides.iter().any(Side::is_choosy) {
+        if !self.choosy {
             return Ok(true);
         }
         let Some(beginning) = worker.beginning()? else { return Ok(false) };

@@ -22,11 +22,11 @@ pub enum Work {
     Data(Range<usize>),
 }
 
-/// All there is to do.
-pub fn of(index: &Index) -> Vec<Work> {
+/// All there is to do from the chunk `first` on.
+pub fn of(index: &Index, first: usize) -> Vec<Work> {
     let mut all = Vec::new();
-    let mut begun = 0;
-    for number in 1..=index.chunks.len() {
+    let mut begun = first;
+    for number in first + 1..=index.chunks.len() {
         let first = index.chunks[begun];
         let ends = index.chunks.get(number).is_none_or(|next| {
             let raw = index.raw_range(number).end - index.raw_range(begun).start;
@@ -70,7 +70,7 @@ mod tests {
             chunks,
         };
         assert_eq!(
-            of(&index),
+            of(&index, 0),
             [
                 Work::Data(0..8),
                 Work::Data(8..16),
@@ -82,6 +82,10 @@ mod tests {
                 Work::Zeros(390..391),
             ]
         );
-        assert!(of(&Index { chunks: Vec::new(), ..index }).is_empty());
+        assert_eq!(of(&index, 1)[..2], [Work::Data(1..9), Work::Data(9..17)]);
+        assert_eq!(of(&index, 390), [Work::Zeros(390..391)]);
+        assert!(of(&index, 391).is_empty());
+        let none = Index { chunks: Vec::new(), ..index };
+        assert!(of(&none, 0).is_empty() && of(&none, 1).is_empty());
     }
 }

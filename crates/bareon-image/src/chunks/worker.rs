@@ -23,7 +23,7 @@ pub struct Worker<'a> {
     raw: Aligned,
     piece: Vec<u8>,
     turn: usize,
-    /// Whether what comes is only looked at.
+    /// Whether what comes is only looked at yet: the first chunk, which is written from here when the targets take it.
     looks: bool,
 }
 
@@ -56,6 +56,9 @@ impl<'a> Worker<'a> {
     /// When a portion cannot be done.
     pub fn run(mut self) -> Result<(), ImageError> {
         let transfer = self.transfer;
+        if std::mem::take(&mut self.looks) {
+            self.looked_at()?;
+        }
         while !transfer.control.stopped() {
             let next = transfer.next.fetch_add(1, Ordering::Relaxed);
             match transfer.work.get(next) {
@@ -67,21 +70,30 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// The first chunk, of which nothing is written; nothing when it does not come and all is to stop.
+    /// The first chunk, of which nothing is written before [`run`](Self::run); nothing when it does not come and all is to
+    /// stop.
     ///
     /// # Errors
     /// When it cannot be fetched.
     pub fn beginning(&mut self) -> Result<Option<&[u8]>, ImageError> {
         let length = self.transfer.length(0);
+        self.looks = true;
         if self.transfer.index.chunks[0].zeros {
             self.raw[..length].fill(0);
         } else {
-            self.looks = true;
-            let fetched = self.fetch(0..1);
-            self.looks = false;
-            fetched?;
+            self.fetch(0..1)?;
         }
         Ok((!self.transfer.control.stopped()).then_some(&self.raw[..length]))
+    }
+
+    /// Writes the first chunk, which was fetched to be looked at.
+    fn looked_at(&mut self) -> Result<(), ImageError> {
+        if self.transfer.index.chunks[0].zeros {
+            return self.zeros(0..1);
+        }
+        self.write(0)?;
+        self.done(0);
+        Ok(())
     }
 
     fn zeros(&mut self, chunks: Range<usize>) -> Result<(), ImageError> {

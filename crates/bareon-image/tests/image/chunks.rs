@@ -367,6 +367,36 @@ fn a_device_looks_at_the_beginning_before_it_takes_an_image() {
 }
 
 #[test]
+fn what_a_device_looked_at_is_not_fetched_again() {
+    let mut empty_first = noise(9 * MIB);
+    empty_first[..4 * MIB].fill(0);
+    let images = [
+        image(Packing::Raw),
+        image(Packing::Gzip),
+        image(Packing::Zstd),
+        // What is looked at is all there is, or nothing but zeros.
+        packed(noise(MIB / 2), Packing::Gzip),
+        packed(empty_first, Packing::Zstd),
+    ];
+    for image in images {
+        for verify in [Verify::Stream, Verify::Readback] {
+            let place = Place::with_old_data(11 * MIB);
+            let server = image.served(never);
+            let request = image.request(&place, &[server.uri()], &place.target);
+            let options = Options { verify, reimage: Reimage::Differential, ..options() };
+            let mut devices = [Device::open(&place.target).unwrap().unless(|_| None)];
+            let written = bareon_image::write_devices(&request, &options, &mut devices, &Silent).unwrap();
+            assert!(place.content()[..image.data.len()] == image.data);
+            let data: u32 = image.index.chunks.iter().filter(|it| !it.zeros).map(|it| it.length).sum();
+            assert_eq!(written.container_bytes, u64::from(data));
+            assert_eq!(written.reused_bytes, 0);
+            // And a byte, to see whether parts are given.
+            assert_eq!(bytes_asked(&server), data as usize + 1);
+        }
+    }
+}
+
+#[test]
 fn a_place_that_has_the_image_no_more_is_not_asked_again() {
     let image = image(Packing::Raw);
     let gone = || {
