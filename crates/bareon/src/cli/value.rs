@@ -48,7 +48,10 @@ impl Kind {
             Self::Timeout => "a number of seconds above 0, such as 10 or 2.5".into(),
             Self::Ratio => "a number such as 1 or 1.5".into(),
             Self::Size => "a number of bytes with its unit, such as 256MiB or 1GB".into(),
-            Self::Rate => "a number of bytes with its unit, 16KiB at least, such as 512KiB or 10MB".into(),
+            Self::Rate => {
+                let least = Bytes(TorrentOptions::BLOCK);
+                format!("a number of bytes with its unit, {least} at least, such as 512KiB or 10MB")
+            }
             Self::Text => "a text".into(),
             Self::Path => "a path".into(),
             Self::List => "texts, separated by commas".into(),
@@ -360,6 +363,10 @@ mod tests {
     #[test]
     fn a_rate_has_room_for_a_block() {
         assert_eq!(Rate::read("16KiB"), Some(Rate(16 << 10)));
+        // As it is shown where less was given.
+        let least = Bytes(TorrentOptions::BLOCK).to_string();
+        assert_eq!(Rate::read(&least), Some(Rate(TorrentOptions::BLOCK)));
+        assert!(Rate::KIND.allowed().contains(&format!(", {least} at least, ")));
         for text in ["16KB", "0B", "16384", ""] {
             assert_eq!(Rate::read(text), None, "{text}");
         }
