@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::bench::{Bench, failed, sh, succeeded};
+use crate::bench::{Bench, failed, said, sh, succeeded};
 
 #[test]
 #[ignore = "needs root and Debian's mirror"]
@@ -49,15 +49,19 @@ fn what_cannot_be_built_is_told_and_leaves_nothing() {
     let text = failed(&bench.build(&bench.document(&["no-such-package"]), &[]));
     assert!(text.contains("E: Unable to locate package no-such-package"), "{text}");
 
-    let mut script = bench.document(&[]);
+    let mut script = bench.document(&["mount"]);
     fs::write(bench.path("post"), "#!/bin/sh\necho I give up\nexit 3\n").unwrap();
     script["post_script_file"] = json!(bench.path("post"));
     let text = failed(&bench.build(&script, &[]));
     assert!(text.contains("failed in the tree") && text.contains("I give up"), "{text}");
     assert_eq!(bench.made(), Vec::<String>::new());
 
-    fs::write(bench.path("post"), "#!/bin/sh\necho well done\n").unwrap();
-    succeeded(&bench.build(&script, &[]));
+    // What a script leaves mounted is neither packed nor in the way of the end.
+    let mounts = "#!/bin/sh\nset -e\nmount -t tmpfs tmpfs /mnt\necho x >/mnt/left\necho well done\n";
+    fs::write(bench.path("post"), mounts).unwrap();
+    let output = bench.build(&script, &[]);
+    succeeded(&output);
+    assert!(said(&output).contains("tmpfs was left mounted at "), "{}", said(&output));
 }
 
 /// Waits until the log has a text.

@@ -2,7 +2,8 @@
 //! goes. What stays is the same for the same packages: no time after the epoch, no days in `shadow` by which one could
 //! tell when it was built.
 //!
-//! What a folder of `extra_files` brings stays, wherever it lies: it was asked for.
+//! What a folder of `extra_files` brings stays, wherever it lies: it was asked for. Links of the tree are followed within
+//! the tree ([`within`]).
 
 use std::{
     fs, io,
@@ -14,6 +15,8 @@ use nix::sys::{
     stat::{UtimensatFlags, utimensat},
     time::TimeSpec,
 };
+
+use super::within;
 
 /// Folders that are emptied.
 const EMPTIED: [&str; 9] = [
@@ -80,16 +83,16 @@ pub struct CleanError {
 pub fn run(tree: &Path, extra: &[PathBuf], epoch: u64) -> Result<(), CleanError> {
     let tidy = Tidy { tree, extra };
     for dir in EMPTIED {
-        tidy.empty(&tree.join(dir))?;
+        tidy.empty(Path::new(dir))?;
     }
     for file in REMOVED {
-        tidy.remove(&tree.join(file))?;
+        tidy.remove(Path::new(file))?;
     }
-    tidy.logs(&tree.join("var/log"))?;
-    tidy.host_keys(&tree.join("etc/ssh"))?;
+    tidy.logs(Path::new("var/log"))?;
+    tidy.host_keys(Path::new("etc/ssh"))?;
     tidy.identity()?;
-    shadow(&tree.join("etc/shadow"), epoch)?;
-    mdadm(&tree.join("etc/mdadm/mdadm.conf"))?;
+    shadow(&tidy.file("etc/shadow")?, epoch)?;
+    mdadm(&tidy.file("etc/mdadm/mdadm.conf")?)?;
     times(tree, epoch)
 }
 
@@ -105,62 +108,75 @@ struct Tidy<'a> {
 }
 
 impl Tidy<'_> {
-    /// Whether the input itself brings what lies at `path`.
-    fn asked_for(&self, path: &Path) -> bool {
-        let inside = path.strip_prefix(self.tree).unwrap_or(path);
+    /// Where the file `inside` lies, its links followed.
+    fn file(&self, inside: impl AsRef<Path>) -> Result<PathBuf, CleanError> {
+        let inside = inside.as_ref();
+        within::file(self.tree, inside).map_err(failed(&self.tree.join(inside)))
+    }
+
+    /// Where `inside` lies itself.
+    fn entry(&self, inside: &Path) -> Result<PathBuf, CleanError> {
+        within::entry(self.tree, inside).map_err(failed(&self.tree.join(inside)))
+    }
+
+    /// Whether the input itself brings what is called `inside`.
+    fn asked_for(&self, inside: &Path) -> bool {
         self.extra.iter().any(|folder| fs::symlink_metadata(folder.join(inside)).is_ok())
     }
 
-    /// Removes all that `dir` holds. A link in its place is left alone: it leads somewhere else.
-    fn empty(&self, dir: &Path) -> Result<(), CleanError> {
+    /// Removes all that the folder `inside` holds. A link in its place is left alone: it leads somewhere else.
+    fn empty(&self, inside: &Path) -> Result<(), CleanError> {
+        let dir = self.entry(inside)?;
         if dir.is_symlink() {
             return Ok(());
         }
         let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            match (path.is_dir() && !path.is_symlink(), self.asked_for(&path)) {
-                (true, true) => self.empty(&path)?,
+        for entry in entries.flatten() {
+            let (path, inside) = (entry.path(), inside.join(entry.file_name()));
+            match (path.is_dir() && !path.is_symlink(), self.asked_for(&inside)) {
+                (true, true) => self.empty(&inside)?,
                 (true, false) => fs::remove_dir_all(&path).map_err(failed(&path))?,
-                (false, _) => self.remove(&path)?,
+                (false, _) => self.remove(&inside)?,
             }
         }
         Ok(())
     }
 
-    fn remove(&self, file: &Path) -> Result<(), CleanError> {
-        if self.asked_for(file) {
+    fn remove(&self, inside: &Path) -> Result<(), CleanError> {
+        if self.asked_for(inside) {
             return Ok(());
         }
-        match fs::remove_file(file) {
+        let file = self.entry(inside)?;
+        match fs::remove_file(&file) {
             Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Err(failed(file)(error))
+                Err(failed(&file)(error))
             }
             _ => Ok(()),
         }
     }
 
-    fn logs(&self, dir: &Path) -> Result<(), CleanError> {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            let path = entry.path();
+    fn logs(&self, inside: &Path) -> Result<(), CleanError> {
+        for entry in fs::read_dir(self.file(inside)?).into_iter().flatten().flatten() {
+            let (path, inside) = (entry.path(), inside.join(entry.file_name()));
             if path.is_symlink() {
                 continue;
             }
             if path.is_dir() {
-                self.logs(&path)?;
+                self.logs(&inside)?;
             } else if TRUNCATED.iter().any(|name| entry.file_name() == *name) {
                 fs::File::options().write(true).truncate(true).open(&path).map_err(failed(&path))?;
             } else {
-                self.remove(&path)?;
+                self.remove(&inside)?;
             }
         }
         Ok(())
     }
 
     /// Each machine makes its own at its first start.
-    fn host_keys(&self, dir: &Path) -> Result<(), CleanError> {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+    fn host_keys(&self, inside: &Path) -> Result<(), CleanError> {
+        for entry in fs::read_dir(self.file(inside)?).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with("ssh_host_") {
-                self.remove(&entry.path())?;
+                self.remove(&inside.join(entry.file_name()))?;
             }
         }
         Ok(())
@@ -171,21 +187,27 @@ impl Tidy<'_> {
         let hosts = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n\
                      ff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
         for (name, text) in [("etc/hostname", "localhost\n"), ("etc/hosts", hosts)] {
-            let path = self.tree.join(name);
-            if !self.asked_for(&path) {
-                fs::write(&path, text).map_err(failed(&path))?;
-            }
+            self.write(Path::new(name), text, 0o644)?;
         }
-        let id = self.tree.join("etc/machine-id");
-        let wanted = id.exists() || self.tree.join("lib/systemd/systemd").exists();
-        if wanted && !self.asked_for(&id) {
-            fs::write(&id, "")
-                .and_then(|()| fs::set_permissions(&id, fs::Permissions::from_mode(0o444)))
-                .map_err(failed(&id))?;
+        let id = self.file("etc/machine-id")?;
+        if id.exists() || self.file("lib/systemd/systemd")?.exists() {
+            self.write(Path::new("etc/machine-id"), "", 0o444)?;
         }
         // One that leads into /run is of the tree's own resolver; a file can only be that of the build host.
-        let resolv = self.tree.join("etc/resolv.conf");
-        if resolv.is_symlink() { Ok(()) } else { self.remove(&resolv) }
+        let resolv = Path::new("etc/resolv.conf");
+        if self.entry(resolv)?.is_symlink() { Ok(()) } else { self.remove(resolv) }
+    }
+
+    /// Writes the file `inside`, unless the input brings it. A link that leads to nothing is left alone:
+    /// what it means is made when the system starts.
+    fn write(&self, inside: &Path, text: &str, mode: u32) -> Result<(), CleanError> {
+        let path = self.file(inside)?;
+        if self.asked_for(inside) || self.entry(inside)?.is_symlink() && !path.exists() {
+            return Ok(());
+        }
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+            .map_err(failed(&path))
     }
 }
 
@@ -241,6 +263,36 @@ fn clamp(path: &Path, seconds: i64, nanoseconds: i64, limit: i64) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_written_or_removed_outside_of_the_tree() {
+        let (tmp, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (tree, host) = (tmp.path(), host.path());
+        for dir in ["etc", "var/lib", "var/cache", "srv/log"] {
+            fs::create_dir_all(tree.join(dir)).unwrap();
+        }
+        fs::write(tree.join("srv/log/boot.log"), "l").unwrap();
+        fs::write(host.join("shadow"), "root:*:20500:0:99999:7:::\n").unwrap();
+        for file in ["hosts", "machine-id", "syslog", "wtmp", "ssh_host_rsa_key", "archive"] {
+            fs::write(host.join(file), "the builder's").unwrap();
+        }
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, tree.join(name)).unwrap();
+        link(&host.join("hosts"), "etc/hosts");
+        link(&host.join("machine-id"), "etc/machine-id");
+        link(&host.join("shadow"), "etc/shadow");
+        link(host, "etc/ssh");
+        link(host, "var/cache/apt");
+        link(host, "var/lib/apt");
+        link(Path::new("/srv/log"), "var/log");
+        let before = fs::read_dir(host).unwrap().count();
+        run(tree, &[], 1_000_000_000).unwrap();
+        for file in ["hosts", "machine-id", "syslog", "wtmp", "ssh_host_rsa_key", "archive"] {
+            assert_eq!(fs::read_to_string(host.join(file)).unwrap(), "the builder's", "{file}");
+        }
+        assert_eq!(fs::read_to_string(host.join("shadow")).unwrap(), "root:*:20500:0:99999:7:::\n");
+        assert_eq!(fs::read_dir(host).unwrap().count(), before);
+        assert!(!tree.join("srv/log/boot.log").exists(), "logs are logs where a link leads to them, too");
+    }
 
     #[test]
     fn nothing_of_the_build_is_left_and_nothing_is_younger_than_the_epoch() {

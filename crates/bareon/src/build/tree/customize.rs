@@ -12,7 +12,7 @@ use bareon_host::{Cmd, CommandError, Runner, tar};
 use sha_crypt::{PasswordHasher, ShaCrypt};
 use sha2::{Digest, Sha256};
 
-use super::{last_of_both, told};
+use super::{last_of_both, told, within};
 use crate::objects::build::{Customization, RootPassword};
 
 /// Where in the tree the script lies while it runs.
@@ -126,8 +126,8 @@ fn authorize(tree: &Path, file: &Path) -> Result<(), CustomizeError> {
         move |source| CustomizeError::File { what, path, source }
     };
     let keys = fs::read(file).map_err(unusable("reading the ssh keys of root in", file))?;
-    let dir = tree.join("root/.ssh");
-    let to = dir.join("authorized_keys");
+    let at = |inside| within::file(tree, inside).map_err(unusable("finding", &tree.join(inside)));
+    let (dir, to) = (at("root/.ssh")?, at("root/.ssh/authorized_keys")?);
     let written = || {
         fs::create_dir_all(&dir)?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
@@ -139,7 +139,9 @@ fn authorize(tree: &Path, file: &Path) -> Result<(), CustomizeError> {
 
 /// Has the tree trust the authorities of `certs`.
 fn certify(host: &dyn Runner, tree: &Path, certs: &[PathBuf]) -> Result<(), CustomizeError> {
-    let dir = tree.join("usr/local/share/ca-certificates");
+    const DIR: &str = "usr/local/share/ca-certificates";
+    let unusable = |source| CustomizeError::File { what: "finding", path: tree.join(DIR), source };
+    let dir = within::file(tree, DIR).map_err(unusable)?;
     for cert in certs {
         let stem = cert.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let to = dir.join(format!("{stem}.crt"));

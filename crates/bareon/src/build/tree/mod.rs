@@ -14,6 +14,7 @@ pub mod guest;
 pub mod initrds;
 pub mod install;
 pub mod release;
+mod within;
 
 /// What a program said, for the end of a message: each line on one of its own, and of many the first and the last.
 fn told(lines: &[String]) -> String {
