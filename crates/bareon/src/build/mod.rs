@@ -21,6 +21,7 @@ pub mod app;
 pub mod metadata;
 pub mod pack;
 pub mod plan;
+mod publish;
 pub mod ramdisk;
 pub mod run;
 pub mod tree;

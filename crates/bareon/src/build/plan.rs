@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::{Value, json};
 
 use super::{
-    pack,
+    pack, ramdisk,
     tree::{bootstrap::Bootstrap, cache::Cache, install},
     work::Places,
 };
@@ -119,34 +119,54 @@ pub struct Plan {
     pub refusals: Vec<Mistake>,
 }
 
-/// The files that callers wait for.
-fn products(scheme: &BuildScheme) -> Vec<PathBuf> {
+/// The files that callers wait for, each with the place of the document that names it.
+fn products(scheme: &BuildScheme) -> Vec<(String, PathBuf)> {
     if let Some(bootstrap) = &scheme.bootstrap {
         let output = &bootstrap.output;
-        return vec![if bootstrap.packed { output.clone() } else { output.join(&bootstrap.meta_file) }];
+        if bootstrap.packed {
+            return vec![("/output".into(), output.clone())];
+        }
+        // The metadata, which are the last, name the build.
+        let names = ramdisk::files(bootstrap).into_iter().rev();
+        return names.map(|name| ("/output".into(), output.join(name))).collect();
     }
-    let images = scheme.images.iter().map(|image| image.file.clone());
-    let tar = scheme.tar.iter().map(|tar| tar.file.clone());
-    images.chain(tar).chain(scheme.disk.iter().map(|disk| disk.file.clone())).collect()
+    let image = |image: &TreeImage| {
+        (pointer(&pointer("/image_data", &image.mount.to_string_lossy()), "uri"), image.file.clone())
+    };
+    let tar = scheme.tar.iter().map(|tar| ("/tar_image/uri".into(), tar.file.clone()));
+    let disk = scheme.disk.iter().map(|disk| ("/disk_image/uri".into(), disk.file.clone()));
+    scheme.images.iter().map(image).chain(tar).chain(disk).collect()
 }
 
 /// Plans a build.
 pub fn plan(blueprint: Blueprint, options: &Options, host: &dyn Runner) -> Plan {
     let Blueprint { scheme, deferred, origins } = blueprint;
     let products = products(&scheme);
-    let first = products.first().cloned().unwrap_or_default();
+    let first = products.first().map(|(_, file)| file.clone()).unwrap_or_default();
     let output = scheme.metadata.clone().unwrap_or(first);
     let places = Places::of(&output, options);
     // A folder of files that are not whole tells of a build that was killed while they appeared.
-    let done = !products.is_empty() && products.iter().all(|file| file.exists()) && !places.staging.exists();
+    let done =
+        !products.is_empty() && products.iter().all(|(_, file)| file.is_file()) && !places.staging.exists();
     if done && !options.force {
         return Plan { scheme, places, output, steps: Vec::new(), refusals: deferred };
     }
     let mut refusals = refusals(&scheme, &origins, options, &output, host);
+    refusals.extend(products.into_iter().filter(|(_, file)| file.is_dir()).map(folder_there));
     refusals.splice(..0, deferred);
     // Without a repository there is nothing to begin with, which the driver refuses.
     let steps = if scheme.repos.is_empty() { Vec::new() } else { steps(&scheme, options, &places) };
     Plan { scheme, places, output, steps, refusals }
+}
+
+fn folder_there((path, file): (String, PathBuf)) -> Mistake {
+    let remedy = match &*path {
+        "/output" => {
+            "name the archive itself, as ramdisk.tar.gz in that folder; or write directory as the format of the container"
+        }
+        _ => "give the file another name, or remove the folder",
+    };
+    Mistake::new(path, Some(&json!(file)), "is a folder, and a file of this name is to be made", remedy)
 }
 
 fn steps(scheme: &BuildScheme, options: &Options, places: &Places) -> Vec<Step> {
@@ -328,5 +348,43 @@ impl fmt::Display for Plan {
             writeln!(f, "This is refused:")?;
         }
         self.refusals.iter().try_for_each(|refusal| writeln!(f, "  {refusal}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bareon_host::Script;
+
+    use super::*;
+    use crate::drivers::build_image;
+
+    fn planned(driver: &str, document: &Value) -> Plan {
+        let blueprint = build_image::find(driver).unwrap().read(document).unwrap();
+        plan(blueprint, &Options::default(), &Script::default())
+    }
+
+    #[test]
+    fn a_ramdisk_is_there_when_all_of_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut document = json!({
+            "codename": "bookworm",
+            "output": dir.path(),
+            "repos": [{"name": "d", "uri": "http://d", "suite": "bookworm", "section": "main", "priority": null}],
+            "image_data": {"/": {"uri": "x", "format": "ext4", "container": "raw"}},
+            "bootstrap": {"container": {"format": "directory"}},
+        });
+        for name in ["vmlinuz", "initrd.img", "root.squashfs", "metadata.yaml"] {
+            assert!(!planned("bootstrap_build_image", &document).is_done(), "without {name}");
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert!(planned("bootstrap_build_image", &document).is_done());
+
+        document["bootstrap"]["container"]["format"] = "tar.gz".into();
+        let plan = planned("bootstrap_build_image", &document);
+        assert!(!plan.is_done());
+        let told = plan.refusals.iter().map(ToString::to_string).find(|told| told.starts_with("/output: "));
+        assert!(told.as_ref().is_some_and(|told| told.contains("is a folder, and a file")), "{told:?}");
     }
 }

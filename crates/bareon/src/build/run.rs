@@ -22,6 +22,7 @@ use super::{
     metadata::{self, Built, Key, MetadataError, ToolVersion},
     pack::{self, Look, PackError},
     plan::{Action, Options, Plan, Step},
+    publish,
     ramdisk::{self, RamdiskError},
     tree::{
         bootstrap::BootstrapError,
@@ -405,10 +406,13 @@ impl<'a> Build<'a> {
 
     /// Has all files appear, in the order in which they were made: the metadata are the last.
     fn publish(&mut self) -> Result<(), StepError> {
-        for (file, place) in self.whole.drain(..) {
-            let failed = |source| StepError::Publish { path: place.clone(), source };
-            appear(&file, &place, &self.plan.places.staging).map_err(failed)?;
-            tracing::info!("made {}", place.display());
+        let failed = |(path, source)| StepError::Publish { path, source };
+        let go = || !runner::cancelled();
+        if !publish::appear(&self.whole, &self.plan.places.staging, go).map_err(failed)? {
+            return Err(StepError::Cancelled);
+        }
+        if let (Some(metadata), None) = (&self.plan.scheme.metadata, &self.key) {
+            publish::disappear(&metadata::signature_of(metadata)).map_err(failed)?;
         }
         Ok(())
     }
@@ -420,22 +424,6 @@ fn tools() -> Vec<ToolVersion> {
     let installed = metadata::installed(Path::new("/")).unwrap_or_default().into_iter();
     let shaping = installed.filter(|package| SHAPING.contains(&package.name.as_str()));
     shaping.map(|package| ToolVersion { name: package.name, version: package.version }).collect()
-}
-
-/// Renames `file`, which may lie on another file system: then by way of `staging`.
-fn appear(file: &Path, place: &Path, staging: &Path) -> io::Result<()> {
-    let folder = place.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    match fs::rename(file, place) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let near = staging.join(place.file_name().unwrap_or_default());
-            fs::copy(file, &near)?;
-            fs::File::open(&near)?.sync_all()?;
-            fs::rename(&near, place)?;
-        }
-        renamed => renamed?,
-    }
-    fs::File::open(folder)?.sync_all()
 }
 
 /// Stops a small transfer when the build is told to stop.

@@ -131,10 +131,20 @@ pub fn write(facts: &Facts<'_>, dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, M
     let name = metadata.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = index::document(facts, &contents, &documents)?;
     if let Some(key) = facts.key {
-        files.add(&format!("{name}.minisig"), key.sign(text.as_bytes(), &name)?.as_bytes())?;
+        files.add(&format!("{name}{SIGNATURE}"), key.sign(text.as_bytes(), &name)?.as_bytes())?;
     }
     files.add(&name, text.as_bytes())?;
     Ok(files.written)
+}
+
+/// What the name of a signature adds to that of the metadata.
+const SIGNATURE: &str = ".minisig";
+
+/// The file that signs `metadata`, where one does.
+pub fn signature_of(metadata: &Path) -> PathBuf {
+    let mut name = metadata.as_os_str().to_owned();
+    name.push(SIGNATURE);
+    name.into()
 }
 
 /// What was found in the tree.

@@ -234,12 +234,7 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn of(bootstrap: &'a Bootstrap) -> Result<Self, RamdiskError> {
-        let names = Self {
-            kernel: base(&bootstrap.kernel_uri),
-            initrd: base(&bootstrap.initrd_uri),
-            rootfs: base(&bootstrap.rootfs_uri),
-            meta: base(&bootstrap.meta_file),
-        };
+        let names = Self::called(bootstrap);
         let mut seen = std::collections::BTreeSet::new();
         match names.all().into_iter().find(|name| !seen.insert(*name)) {
             Some(name) => Err(RamdiskError::SameName { name: name.into() }),
@@ -247,10 +242,24 @@ impl<'a> Names<'a> {
         }
     }
 
+    fn called(bootstrap: &'a Bootstrap) -> Self {
+        Self {
+            kernel: base(&bootstrap.kernel_uri),
+            initrd: base(&bootstrap.initrd_uri),
+            rootfs: base(&bootstrap.rootfs_uri),
+            meta: base(&bootstrap.meta_file),
+        }
+    }
+
     /// All, in the order in which they appear.
     fn all(&self) -> [&'a str; 4] {
         [self.kernel, self.initrd, self.rootfs, self.meta]
     }
+}
+
+/// The names of the files of `bootstrap`, in the order in which they appear: the metadata are the last.
+pub fn files(bootstrap: &Bootstrap) -> [&str; 4] {
+    Names::called(bootstrap).all()
 }
 
 fn base(uri: &str) -> &str {
