@@ -25,4 +25,5 @@ mod publish;
 pub mod ramdisk;
 pub mod run;
 pub mod tree;
+mod umask;
 pub mod work;

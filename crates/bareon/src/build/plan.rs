@@ -93,6 +93,13 @@ pub enum Action {
     Publish,
 }
 
+impl Action {
+    /// Whether it makes files in the tree, by programs or by itself.
+    pub fn makes_tree(&self) -> bool {
+        matches!(self, Self::Bootstrap(_) | Self::Install(_) | Self::Customize | Self::Clean)
+    }
+}
+
 /// A step with what is said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {

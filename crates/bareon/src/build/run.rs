@@ -34,6 +34,7 @@ use super::{
         install::{self, InstallError},
         release::{self, Release, ReleaseError},
     },
+    umask::Umask,
     work::{Work, WorkError},
 };
 use crate::{
@@ -218,6 +219,7 @@ impl<'a> Build<'a> {
             return Err(StepError::Cancelled);
         }
         let scheme = &self.plan.scheme;
+        let _umask = step.action.makes_tree().then(Umask::usual);
         match &step.action {
             Action::Look => self.look()?,
             Action::Bootstrap(bootstrap) => {
