@@ -1,9 +1,11 @@
 //! A command as a value: a program, its arguments, what it reads, which statuses are fine.
 //!
 //! A command is made by a wrapper, shown in a plan, run by a [`Runner`](crate::Runner). What
-//! [`Display`](fmt::Display) prints can be pasted into a shell as it is.
+//! [`Display`](fmt::Display) prints can be pasted into a shell as it is, but for the credentials of addresses
+//! ([`without_credentials`]): logs and reports are read by more people than a repository's password is for.
 
 use std::{
+    borrow::Cow,
     ffi::{OsStr, OsString},
     fmt,
     path::Path,
@@ -161,11 +163,11 @@ impl Cmd {
 impl fmt::Display for Cmd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.env {
-            write!(f, "{name}={} ", quoted(value))?;
+            write!(f, "{name}={} ", quoted(&without_credentials(value)))?;
         }
         f.write_str(self.tool.origin().program)?;
         for arg in &self.args {
-            write!(f, " {}", quoted(&arg.to_string_lossy()))?;
+            write!(f, " {}", quoted(&without_credentials(&arg.to_string_lossy())))?;
         }
         if self.private && self.stdin.is_some() {
             return f.write_str(" < …");
@@ -177,6 +179,25 @@ impl fmt::Display for Cmd {
         }
         Ok(())
     }
+}
+
+/// Text in which each address with a user's name or password (`http://me:secret@host/`) has `***` in their place.
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = "://";
+    let ends = |c: char| c.is_whitespace() || c.is_control() || "/'\"`<>".contains(c);
+    let mut shown = Cow::Borrowed("");
+    let mut rest = text;
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, after) = rest.split_at(at + BEGIN.len());
+        let end = after.find(ends).unwrap_or(after.len());
+        shown += before;
+        rest = after;
+        if let Some(host) = after[..end].rfind('@') {
+            shown += "***";
+            rest = &after[host..];
+        }
+    }
+    shown + rest
 }
 
 /// `word` as a POSIX shell reads it back.
@@ -192,6 +213,27 @@ pub fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_of_addresses_are_not_displayed() {
+        for (text, shown) in [
+            ("http://me:s3cret@host/debian", "http://***@host/debian"),
+            (
+                "deb [trusted=yes] https://me:a@b@host:8080 sid main",
+                "deb [trusted=yes] https://***@host:8080 sid main",
+            ),
+            (
+                "got 'http://token@host' http://x/a@b://c@d/ http://",
+                "got 'http://***@host' http://x/a@b://***@d/ http://",
+            ),
+            ("mail me@host, é://ü@ö", "mail me@host, é://***@ö"),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
+        let cmd =
+            Tool::Debootstrap.cmd().env("http_proxy", "http://u:p@proxy:3128").arg("http://me:s3cret@host/d");
+        assert_eq!(cmd.to_string(), "http_proxy='http://***@proxy:3128' debootstrap 'http://***@host/d'");
+    }
 
     #[test]
     fn a_command_displays_as_a_shell_reads_it() {

@@ -21,7 +21,9 @@ use std::{
 };
 
 use crate::{
-    Cmd, Tool, orphan,
+    Cmd, Tool,
+    cmd::without_credentials,
+    orphan,
     process::{self, Attended, End},
 };
 
@@ -249,7 +251,7 @@ fn log(cmd: &Cmd, took: Duration, result: &Result<Output, CommandError>) {
     };
     let Some((stdout, stderr)) = outputs.filter(|_| !cmd.is_private()) else { return };
     for (name, text) in [("stdout", stdout), ("stderr", stderr)] {
-        for line in text.lines() {
+        for line in text.lines().map(without_credentials) {
             if result.is_ok() {
                 tracing::trace!("{name}: {line}");
             } else {
@@ -281,11 +283,17 @@ fn execute(cmd: &Cmd, input: Option<OwnedFd>) -> Result<Output, CommandError> {
     let mut child = spawn(&program, cmd, input).map_err(start)?;
     let attended = process::attend(&mut child, cmd.input().unwrap_or_default(), cmd.limit(), to_stop);
     let Attended { end, stdout, stderr } = attended.map_err(start)?;
+    if let End::Exited(status) = end
+        && let Some(code) = status.code().filter(|code| cmd.accepts(*code))
+    {
+        return Ok(Output { status: code, stdout, stderr });
+    }
+    // What is read of a failure is read by people.
+    let [stdout, stderr] = [stdout, stderr].map(|text| without_credentials(&text).into_owned());
     match end {
-        End::Exited(status) => match status.code() {
-            Some(code) if cmd.accepts(code) => Ok(Output { status: code, stdout, stderr }),
-            _ => Err(CommandError::Failed { cmd: line(), status, stdout, stderr, private: cmd.is_private() }),
-        },
+        End::Exited(status) => {
+            Err(CommandError::Failed { cmd: line(), status, stdout, stderr, private: cmd.is_private() })
+        }
         End::TimedOut => Err(CommandError::TimedOut { cmd: line(), limit: cmd.limit(), stdout, stderr }),
         End::Stopped => Err(CommandError::Cancelled { cmd: line(), stdout, stderr }),
     }

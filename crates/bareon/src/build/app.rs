@@ -37,11 +37,13 @@ struct Call<'a> {
 impl Call<'_> {
     fn build(&self, force: bool) -> Result<(), Failure> {
         tracing::info!("--- Building image (do_build_image) ---");
-        let (plan, document) = self.plan(force)?;
+        let (plan, mut document) = self.plan(force)?;
         if plan.is_done() {
             tracing::info!("All necessary images are available.");
         } else if plan.refusals.is_empty() {
-            let sum = digest::sha256(public(document).to_string());
+            // Whoever knows the rest of it could try passwords out against its sum.
+            plan::hide(&mut document);
+            let sum = digest::sha256(document.to_string());
             run::run(&plan, &self.options(force), &self.host, self.context, &sum)?;
         } else {
             return Err(Failure::new("the plan is refused, nothing was built").with_mistakes(plan.refusals));
@@ -97,16 +99,4 @@ impl Call<'_> {
     fn driver(&self) -> Result<&'static dyn BuildDriver, Failure> {
         Ok(build_image::find(&self.invocation.settings.data_driver)?)
     }
-}
-
-/// The document without passwords: whoever knows the rest of it could try them out against its sum.
-fn public(mut document: Value) -> Value {
-    for place in ["", "/bootstrap"] {
-        if let Some(object) = document.pointer_mut(place).and_then(Value::as_object_mut) {
-            for secret in ["root_password", "hashed_root_password", "debconf"] {
-                object.remove(secret);
-            }
-        }
-    }
-    document
 }

@@ -9,7 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bareon_host::{Cmd, Runner, Tool};
+use bareon_host::{Cmd, Runner, Tool, cmd::without_credentials};
+use bareon_image::shown;
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Value, json};
 
@@ -26,6 +27,9 @@ use crate::{
         build::{DiskImage, ImageFormat, SignedBy, TarImage, TreeImage},
     },
 };
+
+/// The keys of a document that hold passwords.
+const SECRETS: [&str; 3] = ["root_password", "hashed_root_password", "debconf"];
 
 /// What a build is told beside the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,7 +190,7 @@ fn steps(scheme: &BuildScheme, options: &Options, places: &Places) -> Vec<Step> 
     let mut steps = vec![
         step(format!("look at the repositories {}", names.join(", ")), Action::Look, Vec::new()),
         step(
-            format!("bootstrap {} from {}", scheme.repos[0].suite, scheme.repos[0].uri),
+            format!("bootstrap {} from {}", scheme.repos[0].suite, shown(&scheme.repos[0].uri)),
             Action::Bootstrap(bootstrap.clone()),
             bootstrap.commands(scheme),
         ),
@@ -324,9 +328,10 @@ impl Plan {
         self.steps.is_empty() && self.refusals.is_empty()
     }
 
-    /// The plan for programs: what callers of the original know, and the steps.
+    /// The plan for programs: what callers of the original know, and the steps. Passwords are left out.
     pub fn to_json(&self) -> Value {
         let mut value = self.scheme.shown.clone();
+        hide(&mut value);
         let step = |step: &Step| {
             let commands: Vec<_> = step.commands.iter().map(ToString::to_string).collect();
             json!({ "what": step.what, "commands": commands })
@@ -336,6 +341,21 @@ impl Plan {
             object.insert("refusals".into(), json!(self.refusals));
         }
         value
+    }
+}
+
+/// Takes passwords out of a document, or a part of one: keys that hold them, credentials of addresses.
+pub fn hide(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = without_credentials(text).into_owned(),
+        Value::Array(list) => list.iter_mut().for_each(hide),
+        Value::Object(map) => {
+            for secret in SECRETS {
+                map.remove(secret);
+            }
+            map.values_mut().for_each(hide);
+        }
+        _ => {}
     }
 }
 
@@ -370,6 +390,28 @@ mod tests {
     fn planned(driver: &str, document: &Value) -> Plan {
         let blueprint = build_image::find(driver).unwrap().read(document).unwrap();
         plan(blueprint, &Options::default(), &Script::default())
+    }
+
+    #[test]
+    fn no_plan_shows_a_password() {
+        let document = json!({
+            "codename": "bookworm",
+            "output": "/nonexistent/out",
+            "repos": [{"name": "d", "uri": "http://me:s3cret@d/debian", "suite": "bookworm", "section": "main", "priority": null}],
+            "proxies": {"protocols": {"http": "http://me:s3cret@p:3128"}},
+            "image_data": {"/": {"uri": "x", "format": "ext4", "container": "raw"}},
+            "root_password": "s3cret",
+            "bootstrap": {"root_password": "s3cret", "debconf": ["a b password s3cret"], "label": "l"},
+        });
+        for driver in ["nailgun_build_image", "bootstrap_build_image"] {
+            let plan = planned(driver, &document);
+            let (text, json) = (plan.to_string(), plan.to_json().to_string());
+            assert!(
+                text.contains("http://***@d/debian") && json.contains("http://***@p:3128"),
+                "{text}{json}"
+            );
+            assert!(!text.contains("s3cret") && !json.contains("s3cret"), "{text}{json}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use bareon_host::{CommandError, Runner, runner};
+use bareon_host::{CommandError, Runner, cmd::without_credentials, runner};
 use bareon_image::{
     Progress, Torrent,
     index::{self, Index},
@@ -197,7 +197,7 @@ impl<'a> Build<'a> {
         // Neither secrets nor the places of this machine: both differ where what is built does not.
         let images = scheme.images.iter().map(|image| (&image.mount, &image.uri, image.format));
         let seed = (&scheme.codename, &scheme.repos, &scheme.packages, images.collect::<Vec<_>>());
-        let seed = digest::sha256(format!("{seed:?}"));
+        let seed = digest::sha256(&*without_credentials(&format!("{seed:?}")));
         Self {
             plan,
             options,

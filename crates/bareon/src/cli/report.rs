@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bareon_host::{Cmd, CommandError, Output, runner::Observer};
+use bareon_host::{Cmd, CommandError, Output, cmd::without_credentials, runner::Observer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -276,8 +276,8 @@ fn command(cmd: &Cmd, took: Duration, result: Result<&Output, &CommandError>, en
         }
     };
     if let Some((stdout, stderr)) = outputs.filter(|_| !cmd.is_private()) {
-        command.stdout = tail(stdout);
-        command.stderr = tail(stderr);
+        command.stdout = tail(&without_credentials(stdout));
+        command.stderr = tail(&without_credentials(stderr));
     }
     command
 }

@@ -201,7 +201,7 @@ impl Bootstrap {
                 why.extend(telling(&log));
                 Err(BootstrapError::Tool {
                     suite: repo.suite.clone(),
-                    uri: repo.uri.clone(),
+                    uri: bareon_image::shown(&repo.uri),
                     why,
                     source: source.into(),
                 })

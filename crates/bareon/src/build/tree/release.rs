@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bareon_image::{HttpOptions, ImageError, Options, Progress, ProxyUse};
+use bareon_image::{HttpOptions, ImageError, Options, Progress, ProxyUse, shown};
 use jiff::fmt::rfc2822;
 
 use crate::{
@@ -126,7 +126,7 @@ pub fn fetch(
     match last {
         Some(source) if !repo.trusted => Err(ReleaseError::Fetch {
             name: repo.name.clone(),
-            folder: folder.clone(),
+            folder: shown(&folder),
             source: source.into(),
         }),
         _ => {
