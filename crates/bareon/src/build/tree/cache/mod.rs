@@ -294,7 +294,7 @@ fn known(lists: &Path) -> io::Result<BTreeSet<Sum>> {
         for line in BufReader::new(File::open(entry.path())?).split(b'\n') {
             let line = line?;
             let digits = line.strip_prefix(b"SHA256: ").and_then(|digits| str::from_utf8(digits).ok());
-            known.extend(digits.and_then(Sum::sha256));
+            known.extend(digits.and_then(Sum::of_digits));
         }
     }
     Ok(known)

@@ -12,44 +12,31 @@ use std::{
 };
 
 use bareon_image::Algorithm;
-use sha2::{Digest, Sha256, Sha512, digest::DynDigest};
+use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
 
 /// How long a file that no build asks for is kept.
 const KEPT_UNUSED: Duration = Duration::from_hours(30 * 24);
 
-/// A sum that nobody can make another file with, as apt writes it: `SHA256:` or `SHA512:`, and digits in lower-case hex.
+/// A SHA-256 sum, as apt writes it: `SHA256:` and digits in lower-case hex.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sum {
-    algorithm: Algorithm,
-    digits: String,
-}
+pub struct Sum(String);
 
 impl Sum {
-    /// The SHA-256 sum of a file.
+    /// The sum of a file.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn of(file: &Path) -> io::Result<Self> {
-        let digits = summed(Box::new(Sha256::new()), &mut File::open(file)?, io::sink())?;
-        Ok(Self { algorithm: Algorithm::Sha256, digits })
+        summed(&mut File::open(file)?, io::sink())
     }
 
-    /// The sum that the digits of a SHA-256 sum mean.
-    pub fn sha256(digits: &str) -> Option<Self> {
-        format!("SHA256:{digits}").parse().ok()
-    }
-
-    fn hasher(&self) -> Box<dyn DynDigest> {
-        match self.algorithm {
-            Algorithm::Sha512 => Box::new(Sha512::new()),
-            _ => Box::new(Sha256::new()),
-        }
-    }
-
-    fn file_name(&self) -> String {
-        format!("{}-{}", self.algorithm, self.digits)
+    /// The sum that digits mean, as an index of packages has them.
+    pub fn of_digits(digits: &str) -> Option<Self> {
+        let right = digits.len() == Algorithm::Sha256.digits()
+            && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        right.then(|| Self(digits.to_owned()))
     }
 }
 
@@ -57,33 +44,26 @@ impl FromStr for Sum {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (name, digits) = text.split_once(':').ok_or(())?;
-        let algorithm = match name {
-            "SHA256" => Algorithm::Sha256,
-            "SHA512" => Algorithm::Sha512,
-            _ => return Err(()),
-        };
-        let right = digits.len() == algorithm.digits()
-            && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if right { Ok(Self { algorithm, digits: digits.to_owned() }) } else { Err(()) }
+        text.strip_prefix("SHA256:").and_then(Self::of_digits).ok_or(())
     }
 }
 
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm.name().to_uppercase(), self.digits)
+        write!(f, "SHA256:{}", self.0)
     }
 }
 
-/// Copies a file; the sum of what was copied, in hex.
-fn summed(mut hasher: Box<dyn DynDigest>, from: &mut File, mut to: impl Write) -> io::Result<String> {
+/// Copies a file; the sum of what was copied.
+fn summed(from: &mut File, mut to: impl Write) -> io::Result<Sum> {
+    let mut sha = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
         let n = from.read(&mut buffer)?;
         if n == 0 {
-            return Ok(hex(&hasher.finalize()));
+            return Ok(Sum(hex(&sha.finalize())));
         }
-        hasher.update(&buffer[..n]);
+        sha.update(&buffer[..n]);
         to.write_all(&buffer[..n])?;
     }
 }
@@ -103,13 +83,13 @@ impl Store {
     /// # Errors
     /// When it cannot be read, or `to` cannot be written.
     pub fn lend(&self, sum: &Sum, to: &Path) -> io::Result<bool> {
-        let kept = self.0.join(sum.file_name());
+        let kept = self.0.join(&sum.0);
         let mut from = match File::open(&kept) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let right = summed(sum.hasher(), &mut from, File::create(to)?)? == sum.digits;
+        let right = summed(&mut from, File::create(to)?)? == *sum;
         if right {
             used(&from);
         } else {
@@ -125,7 +105,7 @@ impl Store {
     /// # Errors
     /// When it cannot be copied.
     pub fn keep(&self, sum: &Sum, file: &Path) -> io::Result<()> {
-        let kept = self.0.join(sum.file_name());
+        let kept = self.0.join(&sum.0);
         if let Ok(there) = File::open(&kept) {
             used(&there);
             return Ok(());
@@ -197,13 +177,8 @@ mod tests {
     fn sums_are_read_as_apt_writes_them() {
         let digits = "0123456789abcdef".repeat(4);
         let sum: Sum = format!("SHA256:{digits}").parse().unwrap();
-        assert_eq!(
-            (sum.to_string(), sum.file_name()),
-            (format!("SHA256:{digits}"), format!("sha256-{digits}"))
-        );
-        assert_eq!(Sum::sha256(&digits), Some(sum));
-        let long: Sum = format!("SHA512:{digits}{digits}").parse().unwrap();
-        assert_eq!(long.algorithm, Algorithm::Sha512);
+        assert_eq!(sum.to_string(), format!("SHA256:{digits}"));
+        assert_eq!(Sum::of_digits(&digits), Some(sum));
         let none = ["SHA256:ab", "MD5Sum:0123456789abcdef0123456789abcdef", "", "x"];
         for none in none.into_iter().map(str::to_owned).chain([format!("SHA256:../{}", &digits[3..])]) {
             assert_eq!(none.parse::<Sum>(), Err(()), "{none}");
@@ -222,7 +197,7 @@ mod tests {
         assert_eq!(fs::read(&out).unwrap(), b"what was fetched");
 
         // As a power cut leaves it, or a disk.
-        let kept = store.0.join(sum.file_name());
+        let kept = store.0.join(&sum.0);
         for content in ["", "what was Fetched"] {
             fs::write(&kept, content).unwrap();
             assert!(!store.lend(&sum, &out).unwrap());
@@ -230,10 +205,6 @@ mod tests {
             store.keep(&sum, &file).unwrap();
         }
         assert!(store.lend(&sum, &out).unwrap());
-        let long = hex(&Sha512::digest(fs::read(&file).unwrap()));
-        let long: Sum = format!("SHA512:{long}").parse().unwrap();
-        store.keep(&long, &file).unwrap();
-        assert!(store.lend(&long, &out).unwrap());
     }
 
     #[test]
@@ -249,12 +220,12 @@ mod tests {
         });
         let before = SystemTime::now() - KEPT_UNUSED - Duration::from_mins(1);
         for sum in &sums[..2] {
-            let kept = File::options().write(true).open(store.0.join(sum.file_name())).unwrap();
+            let kept = File::options().write(true).open(store.0.join(&sum.0)).unwrap();
             kept.set_modified(before).unwrap();
         }
         assert!(store.lend(&sums[1], &tmp.path().join("out")).unwrap());
         store.sweep().unwrap();
-        let there = sums.each_ref().map(|sum| store.0.join(sum.file_name()).exists());
+        let there = sums.each_ref().map(|sum| store.0.join(&sum.0).exists());
         assert_eq!(there, [false, true, true]);
     }
 }
