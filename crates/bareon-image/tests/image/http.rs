@@ -12,7 +12,7 @@ use bareon_image::{Algorithm, Container, ImageError, Sums, fetch, write as write
 
 use crate::{
     server::{Asked, Content, ETAG, Server, body, head},
-    support::{Listener, MIB, Place, gzip, noise, options, sha256, told, write},
+    support::{Listener, MIB, Place, gzip, left_after, noise, options, sha256, told, write},
 };
 
 const ALL: usize = usize::MAX;
@@ -262,9 +262,10 @@ fn a_stall_is_ended_and_the_transfer_goes_on() {
     });
     let place = Place::with_old_data(0);
     let listener = Listener::default();
-    let written =
-        write_with(&place.request(&server.uri(), Container::Raw), &options(), &place.target, &listener)
-            .unwrap();
+    let request = place.request(&server.uri(), Container::Raw);
+    // The one that has the rest must not be late as well.
+    let options = left_after(Duration::from_secs(3));
+    let written = write_with(&request, &options, &place.target, &listener).unwrap();
     assert_eq!((place.content() == data, written.resumes), (true, 1));
     assert!(listener.retried.lock().unwrap()[0].0.contains("nothing came for"));
     drop(release);
@@ -278,12 +279,14 @@ fn a_slow_transfer_is_no_stall() {
         head(stream, "200 OK", &format!("{ETAG}Content-Length: 10\r\n"));
         // All of it takes longer than the limit, no part of it does.
         for byte in &content.bytes {
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(400));
             body(stream, &[*byte]);
         }
     });
     let place = Place::with_old_data(0);
-    let written = write(&place.request(&server.uri(), Container::Raw)).unwrap();
+    let request = place.request(&server.uri(), Container::Raw);
+    let options = left_after(Duration::from_secs(3));
+    let written = write_with(&request, &options, &place.target, &Listener::default()).unwrap();
     assert_eq!((place.content()[..10] == data, written.resumes), (true, 0));
 }
 

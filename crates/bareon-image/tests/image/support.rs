@@ -31,17 +31,23 @@ pub fn md5(data: &[u8]) -> String {
     hex(&md5::Md5::digest(data))
 }
 
-/// Short waits, so that failing takes no time.
+/// No pauses, so that failing takes no time. A server is waited for as long as a machine takes that does much else.
 pub fn options() -> Options {
     Options {
         http: HttpOptions {
             max_retries: 3,
-            stall: Duration::from_millis(500),
+            stall: Duration::from_mins(1),
             retry_delay: Duration::from_millis(1),
             ..HttpOptions::default()
         },
         ..Options::default()
     }
+}
+
+/// The same, but who says nothing is left after `stall`.
+pub fn left_after(stall: Duration) -> Options {
+    let options = options();
+    Options { http: HttpOptions { stall, ..options.http }, ..options }
 }
 
 /// A file as a target, full of old data, and a place for a source beside it.

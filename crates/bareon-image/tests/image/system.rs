@@ -6,7 +6,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::Duration,
 };
 
 use bareon_image::{
@@ -200,7 +199,6 @@ fn https_trusts_whom_it_is_told_to_trust_and_nobody_else() {
     let uri = format!("https://127.0.0.1:{}/image", server.port);
     let quiet = Listener::default();
     let mut options = options();
-    options.http.stall = Duration::from_secs(10);
     let error = fetch(&uri, &options, 100, &quiet).unwrap_err();
     assert!(matches!(error, ImageError::Certificate { .. }), "{}", told(&error));
     assert!(quiet.retried.lock().unwrap().is_empty(), "nobody becomes trusted by waiting");

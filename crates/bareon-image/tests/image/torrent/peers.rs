@@ -103,7 +103,7 @@ pub fn free_port() -> u16 {
 pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "still no {what} after a minute");
+        assert!(begun.elapsed() < Duration::from_mins(5), "still no {what} after five minutes");
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -135,8 +135,27 @@ impl Shared {
         let mut tracker = Command::new("opentracker");
         tracker.args(["-i", HERE, "-p", &port.to_string(), "-P", &port.to_string(), "-w"]).arg(known);
         shared.tracker = Some(Running::start(&mut tracker));
-        wait_for("tracker", || TcpStream::connect((HERE, port)).is_ok());
+        shared.wait_for_the_tracker(port);
         shared
+    }
+
+    /// Waits until the tracker takes whoever has this torrent. It accepts connections before it answers, at its UDP port,
+    /// too, and before it has read what it knows; a peer that it misses comes back after minutes.
+    fn wait_for_the_tracker(&self, port: u16) {
+        let hash: String = self
+            .hash
+            .as_bytes()
+            .chunks(2)
+            .map(|digits| format!("%{}", str::from_utf8(digits).unwrap()))
+            .collect();
+        let tell = |event: &str| {
+            let peer = "peer_id=somebody-who-is-none&port=9&left=1";
+            let uri = format!("http://{HERE}:{port}/announce?info_hash={hash}&{peer}&event={event}");
+            bareon_image::fetch(&uri, &options(), 4096, &Listener::default())
+        };
+        let refused = |answer: Vec<u8>| answer.windows(7).any(|part| part == b"failure");
+        wait_for("tracker", || tell("started").is_ok_and(|answer| !refused(answer)));
+        tell("stopped").unwrap();
     }
 
     /// Peers have to find each other by themselves.
@@ -248,7 +267,7 @@ impl Leeched {
 /// Nobody but the peers of the test is looked for.
 pub fn alone(seed: u64) -> Options {
     let torrent = TorrentOptions {
-        timeout: Duration::from_secs(30),
+        timeout: Duration::from_mins(2),
         seed: Duration::from_secs(seed),
         local_discovery: false,
         ..TorrentOptions::default()

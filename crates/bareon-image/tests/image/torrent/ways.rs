@@ -35,7 +35,6 @@ impl Machine {
         let place = Place::with_old_data(0);
         let (request, mut options) = (place.request(uri, Container::Raw), options.clone());
         options.torrent.seed = Duration::from_mins(10);
-        options.torrent.timeout = Duration::from_secs(50);
         let listener = Arc::new(Listener::default());
         let told = Arc::clone(&listener);
         let run = on_a_machine(number, move || {
@@ -168,7 +167,6 @@ fn by_an_authority_of_our_own(flags: MsFlags, check: impl FnOnce(&mut Asked, &Op
     hide_authorities(flags);
     let mut request = place.request(&format!("https://{HERE}:{port}/root.img.torrent"), Container::Gzip);
     let mut options = alone(0);
-    options.http.stall = Duration::from_secs(10);
     let error = write(&request, &options).unwrap_err();
     assert!(matches!(error.error, ImageError::Certificate { .. }), "{}", told(&error.error));
     options.http.ca_file = Some(place.dir.path().join("ca.pem"));
