@@ -57,7 +57,8 @@ impl Bench {
             .env("BAREON_ALLOW_UNVERIFIED", "true")
             .args(arguments)
             .args(["--data-driver", driver, "--firmware", "bios", "--http-max-retries", "1"])
-            .args(["--http-request-timeout", "5", "--http-retry-delay", "0.1"])
+            // Servers are slow here only where the machine is, or where a test waits for what they do not send.
+            .args(["--http-request-timeout", "600", "--http-retry-delay", "0.1"])
             .arg("--nc-template-path")
             .arg(templates)
             .stdin(Stdio::null())

@@ -32,7 +32,7 @@ break_at() {
     echo "$3: ended with $?"
     mv /out/log /out/$3.log
     # What a killed program started may need a moment to notice.
-    for i in 1 2 3 4 5 6 7 8 9 10; do
+    for i in $(seq 60); do
         nothing_left >/tmp/left 2>&1 && return 0
         sleep 1
     done

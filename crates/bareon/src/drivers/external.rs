@@ -244,9 +244,12 @@ mod tests {
     }
 
     fn install(dir: &Path, name: &str, content: &[u8]) {
-        let path = dir.join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // Another process writes it: were it open for writing here, those that tests beside this one start would have it
+        // open, too, for a moment, and it could not be run (`Text file busy`).
+        let write = r#"cat >"$0" && chmod 755 "$0""#;
+        let content = std::str::from_utf8(content).unwrap();
+        let cmd = Tool::Driver.cmd().args(["sh", "-c", write]).arg(dir.join(name)).stdin(content);
+        System::default().run(&cmd).unwrap();
     }
 
     fn read(dir: &Path, name: &str, document: &Value) -> Result<Deployment, Mistakes> {
