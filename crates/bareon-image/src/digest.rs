@@ -5,7 +5,7 @@
 //! of all images whose metadata have no other sum: so it is a library's with assembly.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
     io,
     str::FromStr,
@@ -108,6 +108,13 @@ impl Sums {
     /// Whether one of them is such that nobody can make other data with it.
     pub fn is_strong(&self) -> bool {
         self.algorithms().any(Algorithm::is_strong)
+    }
+
+    /// Which are computed of data of which these are expected, and `more` of the same data, where there are more: all of
+    /// them, and SHA-256 in any case.
+    pub(crate) fn wanted(&self, more: Option<&Self>) -> BTreeSet<Algorithm> {
+        let more = more.into_iter().flat_map(Self::algorithms);
+        self.algorithms().chain(more).chain([Algorithm::Sha256]).collect()
     }
 
     /// Those of them that `wanted` has, too.
@@ -292,6 +299,17 @@ mod tests {
         assert!(sums(Some("a")).compare("u", "", &sums(Some("b"))).is_err());
         assert!(sums(Some("a")).compare("u", "", &sums(Some("a"))).is_ok());
         assert!(sums(None).compare("u", "", &sums(Some("a"))).is_ok());
+    }
+
+    #[test]
+    fn what_is_expected_is_computed_once_and_sha256_besides() {
+        let sums =
+            |all: &[_]| all.iter().fold(Sums::default(), |sums, algorithm| sums.with(*algorithm, Some("")));
+        let wanted = |sums: Sums, more: Option<Sums>| Vec::from_iter(sums.wanted(more.as_ref()));
+        let (md5, sha256, blake3) = (Algorithm::Md5, Algorithm::Sha256, Algorithm::Blake3);
+        assert_eq!(wanted(Sums::default(), None), [sha256]);
+        assert_eq!(wanted(sums(&[md5]), None), [md5, sha256]);
+        assert_eq!(wanted(sums(&[md5, blake3]), Some(sums(&[md5, sha256]))), [md5, sha256, blake3]);
     }
 
     proptest! {

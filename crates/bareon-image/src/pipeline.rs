@@ -307,15 +307,9 @@ impl Transfer<'_> {
     ) -> Result<Found, ImageError> {
         let internal = |source| ImageError::Internal { source: Some(source) };
         thread::scope(|scope| {
+            let raw = self.request.container == Some(Container::Raw);
+            let algorithms = self.sums.wanted(raw.then_some(self.container_sums));
             // No channel is ever full: there are no more buffers than places.
-            let mut algorithms: Vec<_> = [self.sums, self.container_sums]
-                .into_iter()
-                .take(if self.request.container == Some(Container::Raw) { 2 } else { 1 })
-                .flat_map(Sums::algorithms)
-                .chain([Algorithm::Sha256])
-                .collect();
-            algorithms.sort_unstable();
-            algorithms.dedup();
             let (mut takers, adding): (_, Adding<'_>) =
                 digest::adding::<Arc<Buffer>>(scope, algorithms, RAW_BUFFERS).map_err(internal)?;
             let writers =

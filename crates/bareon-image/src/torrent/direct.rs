@@ -18,8 +18,7 @@ use super::{
     swarm::Swarm,
 };
 use crate::{
-    Algorithm, Container, ImageError, Medium, Options, Progress, Request, Sums, TargetState, Written,
-    container,
+    Container, ImageError, Medium, Options, Progress, Request, Sums, TargetState, Written, container,
     progress::Told,
     shared::{Shared, TICK},
     source, standing,
@@ -225,14 +224,7 @@ impl<'a> Direct<'a> {
     /// Reads all of it again, and compares its sums.
     fn verified(&self, length: u64, shared: &Shared, goes_on: &dyn Fn() -> bool) -> Result<Sums, ImageError> {
         self.pieces.medium.flush()?;
-        let mut algorithms: Vec<_> = self
-            .sums
-            .algorithms()
-            .chain(self.container_sums.algorithms())
-            .chain([Algorithm::Sha256])
-            .collect();
-        algorithms.sort_unstable();
-        algorithms.dedup();
+        let algorithms = self.sums.wanted(Some(&self.container_sums));
         self.identify(length)?;
         let sums =
             standing::sums(&self.pieces.medium, length, algorithms, self.options.buffer(), shared, goes_on)?;
