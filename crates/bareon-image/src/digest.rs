@@ -10,7 +10,7 @@ use std::{
     io,
     str::FromStr,
     sync::Arc,
-    thread::{Builder, Scope, ScopedJoinHandle},
+    thread::{Builder, Scope, ScopedJoinHandle, scope},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -212,6 +212,24 @@ impl Adding<'_> {
     }
 }
 
+/// The sums of all that `give` gives to the takers, and what it makes of that; so many pieces may wait for each sum.
+///
+/// # Errors
+/// What `give` says, or when a thread cannot be started or falls over.
+pub fn summed<T: Bytes + 'static, R>(
+    algorithms: impl IntoIterator<Item = Algorithm>,
+    ahead: usize,
+    give: impl FnOnce(&Takers<T>) -> Result<R, ImageError>,
+) -> Result<(R, Sums), ImageError> {
+    scope(|scope| {
+        let (takers, adding) = adding(scope, algorithms, ahead)
+            .map_err(|source| ImageError::Internal { source: Some(source) })?;
+        let given = give(&takers)?;
+        drop(takers);
+        Ok((given, adding.sums().ok_or(ImageError::Internal { source: None })?))
+    })
+}
+
 /// Starts a thread for each sum; so many pieces may wait for each.
 ///
 /// # Errors
@@ -275,7 +293,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{prop_assert_eq, proptest};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -316,26 +334,22 @@ mod tests {
         #[test]
         fn md5_is_that_of_another_library_in_whatever_pieces(data: Vec<u8>, repeat in 1_usize..100, piece in 1_usize..200) {
             let data = data.repeat(repeat);
-            let sums = std::thread::scope(|scope| {
-                let (takers, adding) = adding(scope, [Algorithm::Md5], 1).unwrap();
-                data.chunks(piece).for_each(|piece| assert!(takers.give(&Arc::new(piece.to_vec()))));
-                drop(takers);
-                adding.sums().unwrap()
+            let given = summed([Algorithm::Md5], 1, |takers| {
+                Ok(data.chunks(piece).all(|piece| takers.give(&Arc::new(piece.to_vec()))))
             });
+            let (given, sums) = given.unwrap();
+            prop_assert!(given);
             prop_assert_eq!(sums.get(Algorithm::Md5).unwrap(), hex(&md5::Md5::digest(&data)));
         }
     }
 
     #[test]
     fn known_sums_of_abc() {
-        let sums = std::thread::scope(|scope| {
-            let (takers, adding) = adding(scope, Algorithm::ALL, 1).unwrap();
-            for piece in [b"a".to_vec(), b"bc".to_vec()] {
-                assert!(takers.give(&Arc::new(piece)));
-            }
-            drop(takers);
-            adding.sums().unwrap()
+        let given = summed(Algorithm::ALL, 1, |takers| {
+            Ok([b"a".to_vec(), b"bc".to_vec()].map(|piece| takers.give(&Arc::new(piece))))
         });
+        let (given, sums) = given.unwrap();
+        assert_eq!(given, [true; 2]);
         for (algorithm, starts) in [
             (Algorithm::Md5, "900150983cd24fb0"),
             (Algorithm::Sha1, "a9993e364706816a"),
@@ -348,5 +362,7 @@ mod tests {
             assert_eq!(algorithm.name().parse(), Ok(algorithm));
         }
         assert!(sums.is_strong());
+        let refused = |_: &Takers<Arc<Vec<u8>>>| Err::<(), _>(ImageError::Cancelled);
+        assert!(matches!(summed(Algorithm::ALL, 1, refused), Err(ImageError::Cancelled)));
     }
 }

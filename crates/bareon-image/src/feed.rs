@@ -185,14 +185,8 @@ impl Job {
         let algorithms: BTreeSet<_> =
             self.sums.iter().copied().chain(vouched.iter().map(|_| Algorithm::Sha256)).collect();
         let _ = opening.send(Opened { length: source.length(), vouched, first: source.first() });
-        let internal = |source| ImageError::Internal { source };
-        let (bytes, sums) = thread::scope(|scope| {
-            let adding = digest::adding(scope, algorithms, self.ahead);
-            let (takers, adding) = adding.map_err(|error| internal(Some(error)))?;
-            let bytes = self.pass_on(&mut source, &takers)?;
-            drop(takers);
-            Ok((bytes, adding.sums().ok_or(internal(None))?))
-        })?;
+        let (bytes, sums) =
+            digest::summed(algorithms, self.ahead, |takers| self.pass_on(&mut source, takers))?;
         if let Some(bytes) = bytes {
             let end = Piece::End(Fetched { bytes, sums, resumes: source.resumes() });
             // Before the end is seen: then it is there for who wants it.

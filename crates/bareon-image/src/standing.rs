@@ -1,11 +1,11 @@
 //! What stands on a medium, read again and compared with the sums of an image: one that somebody else wrote there, or one
 //! that came in no order.
 
-use std::{io, sync::Arc, thread};
+use std::sync::Arc;
 
 use crate::{
     Algorithm, ImageError, Medium, Progress, Sums,
-    digest::{self, Adding},
+    digest::{self, Takers},
     pool::{Buffer, Pool},
     shared::Shared,
     target::HEAD,
@@ -48,11 +48,8 @@ pub fn sums(
     shared: &Shared,
     goes_on: &dyn Fn() -> bool,
 ) -> Result<Sums, ImageError> {
-    let internal = |source: Option<io::Error>| ImageError::Internal { source };
-    thread::scope(|scope| {
-        let (takers, adding): (_, Adding<'_>) = digest::adding::<Arc<Buffer>>(scope, algorithms, BUFFERS)
-            .map_err(|source| internal(Some(source)))?;
-        let pool = Pool::new(BUFFERS, piece);
+    let pool = Pool::new(BUFFERS, piece);
+    let read = |takers: &Takers<Arc<Buffer>>| {
         let mut at = 0;
         while at < size {
             if !goes_on() {
@@ -63,13 +60,13 @@ pub fn sums(
             medium.read_at(at, &mut buffer.space()[..length])?;
             buffer.grow(length);
             if !takers.give(&Arc::new(buffer)) {
-                return Err(internal(None));
+                return Err(ImageError::Internal { source: None });
             }
             at += length as u64;
         }
-        drop(takers);
-        adding.sums().ok_or_else(|| internal(None))
-    })
+        Ok(())
+    };
+    digest::summed(algorithms, BUFFERS, read).map(|((), sums)| sums)
 }
 
 #[cfg(test)]
