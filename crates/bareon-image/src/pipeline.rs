@@ -183,7 +183,7 @@ fn attempt(
     };
     let raw_length = length.filter(|_| container == Container::Raw);
     if let Some(found) = raw_length {
-        check_size(&uri, request.size, found)?;
+        request.check_size(&uri, found)?;
         targets.iter().try_for_each(|it| it.check_room(found, true))?;
     }
     let transfer = Transfer { uri: &uri, container, request, sums, container_sums, options };
@@ -247,15 +247,6 @@ fn with_spare(request: &Request, options: &Options, targets: &[&mut dyn Target])
     let found = request.size.and_then(|size| targets.iter().find_map(|target| target.spare(size)));
     options.torrent.spare = options.torrent.spare.or(found);
     options
-}
-
-fn check_size(uri: &str, expected: Option<u64>, found: u64) -> Result<(), ImageError> {
-    match expected {
-        Some(expected) if found != expected => {
-            Err(ImageError::Size { uri: uri.to_owned(), expected, found, exact: true })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Compares what stands on the medium with what was written.
@@ -335,7 +326,7 @@ impl Transfer<'_> {
         if found.raw_bytes == 0 {
             return Err(ImageError::Empty { uri: self.uri.to_owned() });
         }
-        check_size(self.uri, self.request.size, found.raw_bytes)?;
+        self.request.check_size(self.uri, found.raw_bytes)?;
         self.container_sums.compare(self.uri, "container ", container_found)?;
         self.sums.compare(self.uri, "", &found.sums)
     }

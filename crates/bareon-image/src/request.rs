@@ -35,6 +35,19 @@ impl Request {
         }
         Ok((self.sums.checked()?, self.container_sums.checked()?))
     }
+
+    /// Compares the size of the data at `uri`, in bytes, with the one that is expected.
+    ///
+    /// # Errors
+    /// When they differ.
+    pub(crate) fn check_size(&self, uri: &str, found: u64) -> Result<(), ImageError> {
+        match self.size {
+            Some(expected) if found != expected => {
+                Err(ImageError::Size { uri: uri.to_owned(), expected, found, exact: true })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How it is done.

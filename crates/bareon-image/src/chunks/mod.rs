@@ -138,10 +138,7 @@ fn suits(index: &Index, request: &Request) -> bool {
 /// Compares what the index says of the image with what is expected of it.
 fn check(uri: &str, index: &Index, request: &Request) -> Result<(), ImageError> {
     let (sums, container_sums) = request.check()?;
-    if let Some(expected) = request.size.filter(|size| *size != index.raw_size) {
-        let (uri, found) = (uri.to_owned(), index.raw_size);
-        return Err(ImageError::Size { uri, expected, found, exact: true });
-    }
+    request.check_size(uri, index.raw_size)?;
     if let Some(container) = request.container.filter(|container| *container != index.container) {
         let (uri, looks) = (uri.to_owned(), index.container.to_string());
         return Err(ImageError::NotPacked { uri, container, looks });

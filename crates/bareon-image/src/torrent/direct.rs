@@ -207,12 +207,10 @@ impl<'a> Direct<'a> {
 
     /// Gives the device for a torrent of the right length.
     fn chooser(&self) -> super::shelf::Choose {
-        let (uri, expected) = (self.uri.clone(), self.request.size);
+        let (uri, request) = (self.uri.clone(), self.request.clone());
         let pieces = Arc::clone(&self.pieces);
         Box::new(move |found| {
-            if let Some(expected) = expected.filter(|expected| *expected != found) {
-                return Err(ImageError::Size { uri: uri.clone(), expected, found, exact: true });
-            }
+            request.check_size(&uri, found)?;
             if found == 0 {
                 return Err(ImageError::Empty { uri: uri.clone() });
             }
