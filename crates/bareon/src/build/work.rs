@@ -4,7 +4,8 @@
 //! same output meet, and what a killed build left is found by the next one.
 //!
 //! The working folder is locked as long as its build lives (flock(2): the kernel lets go of it, however the build ends).
-//! Whoever begins a build removes all working folders in `image_build_dir` that nobody holds. With enough memory the folder
+//! Whoever begins a build removes all working folders in `image_build_dir` that nobody holds. The folder beside the output
+//! is locked, too, as two builds of it may have working folders in different places (a service has a `/tmp` of its own). With enough memory the folder
 //! is a tmpfs in the build's own mount namespace, and there is nothing to remove.
 
 use std::{
@@ -99,7 +100,8 @@ pub struct Work<'h> {
     places: Places,
     in_memory: bool,
     left: bool,
-    _lock: Flock<File>,
+    /// Of the working folder, and of the one beside the output where its file system has locks.
+    _locks: (Flock<File>, Option<Flock<File>>),
 }
 
 impl<'h> Work<'h> {
@@ -122,6 +124,14 @@ impl<'h> Work<'h> {
             return Err(WorkError::Busy { output: output.into(), dir: places.work.clone() });
         };
         folder::empty(&places.work).map_err(failed("emptying the working folder", &places.work))?;
+        let staging = &places.staging;
+        let beside = fs::create_dir_all(staging).and_then(|()| hold_where_possible(staging));
+        let beside = beside.map_err(failed("making a folder beside the output", staging))?;
+        let Some(beside) = beside else {
+            let _ = fs::remove_dir(&places.work);
+            return Err(WorkError::Busy { output: output.into(), dir: staging.clone() });
+        };
+        folder::empty(staging).map_err(failed("removing what an earlier build left in", staging))?;
         let memory = match options.build_in {
             BuildIn::Memory => Some(available_memory()),
             BuildIn::Disk => None,
@@ -131,18 +141,14 @@ impl<'h> Work<'h> {
             host.run(&mount::memory(&places.work, free / 10 * 9)).map_err(WorkError::Memory)?;
             tracing::debug!("working in memory: {} MiB are free", free >> 20);
         }
-        let work =
-            Self { host, places: places.clone(), in_memory: memory.is_some(), left: false, _lock: lock };
-        work.remove_staging()?;
-        let staging = &places.staging;
-        fs::create_dir_all(staging).map_err(failed("making a folder beside the output", staging))?;
-        Ok(work)
+        let in_memory = memory.is_some();
+        Ok(Self { host, places: places.clone(), in_memory, left: false, _locks: (lock, beside) })
     }
 
     fn remove_staging(&self) -> Result<(), WorkError> {
         match fs::remove_dir_all(&self.places.staging) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("removing what an earlier build left in", &self.places.staging)(error))
+                Err(failed("removing the folder beside the output", &self.places.staging)(error))
             }
             _ => Ok(()),
         }
@@ -197,6 +203,21 @@ fn hold(dir: &Path) -> io::Result<Option<Flock<File>>> {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(errno.into()),
+    }
+}
+
+/// The same on a file system that may have no locks for folders, such as NFS: an inner nothing then.
+#[expect(clippy::option_option, reason = "held by another one and not to be held are two things")]
+fn hold_where_possible(dir: &Path) -> io::Result<Option<Option<Flock<File>>>> {
+    use nix::errno::Errno;
+    const NO_LOCKS: [Errno; 5] =
+        [Errno::EBADF, Errno::EINVAL, Errno::ENOLCK, Errno::ENOSYS, Errno::EOPNOTSUPP];
+    match hold(dir) {
+        Err(error) if NO_LOCKS.iter().any(|none| error.raw_os_error() == Some(*none as i32)) => {
+            tracing::debug!("{} cannot be locked: {error}", dir.display());
+            Ok(Some(None))
+        }
+        held => Ok(held?.map(Some)),
     }
 }
 
@@ -267,6 +288,15 @@ mod tests {
         let second = Work::open(&host, &places, &output, &options).map(drop).unwrap_err();
         assert!(second.to_string().starts_with("another build of "), "{second}");
         assert!(places.work.exists());
+
+        // Nor does one meet it that works elsewhere.
+        let whole = places.staging.join("root.img");
+        fs::write(&whole, "").unwrap();
+        let elsewhere = self::options(&tmp.path().join("other"));
+        let there = Places::of(&output, &elsewhere);
+        let third = Work::open(&host, &there, &output, &elsewhere).map(drop).unwrap_err();
+        assert!(third.to_string().starts_with("another build of "), "{third}");
+        assert!(whole.exists() && !there.work.exists());
         work.close().unwrap();
         assert!(!places.work.exists() && !places.staging.exists());
     }

@@ -44,6 +44,8 @@ pub fn is_ours(dir: &Path) -> io::Result<bool> {
 /// # Errors
 /// When something is mounted there, which would be emptied, too; when something cannot be removed.
 pub fn empty(dir: &Path) -> io::Result<()> {
+    // The kernel tells of mounts by whole paths without links.
+    let dir = &fs::canonicalize(dir)?;
     let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
     if let Some(below) =
         mount::parse_mountinfo(&table).into_iter().find(|mounted| Path::new(&mounted.dir).starts_with(dir))
