@@ -386,11 +386,8 @@ impl<'a> Build<'a> {
 
     fn metadata(&mut self) -> Result<(), StepError> {
         let scheme = &self.plan.scheme;
-        let of = |(repo, release): (&Repo, &Release)| metadata::Release {
-            repo: repo.name.clone(),
-            sha256: release.sha256.clone(),
-        };
-        let releases: Vec<_> = scheme.repos.iter().zip(&self.releases).map(of).collect();
+        let of = |release: &Release| metadata::Release { sha256: release.sha256.clone() };
+        let releases: Vec<_> = self.releases.iter().map(of).collect();
         let facts = metadata::Facts {
             scheme,
             tree: &self.tree,

@@ -57,7 +57,7 @@ pub struct Facts<'a> {
     pub tree: &'a Path,
     /// The images, in the order in which they are told.
     pub images: &'a [Built],
-    /// The repositories' Release files as they were when packages were fetched.
+    /// The Release files of the scheme's repositories, in their order.
     pub releases: &'a [Release],
     /// The tools that built it.
     pub tools: &'a [ToolVersion],
@@ -87,9 +87,7 @@ pub struct Built {
 /// The Release file of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// The name of the repository in the input.
-    pub repo: String,
-    /// The SHA-256 sum of its `InRelease` or `Release`, in hex.
+    /// The SHA-256 sum of its `InRelease` or `Release` when the build began, in hex; empty for a trusted one without.
     pub sha256: String,
 }
 

@@ -52,8 +52,10 @@ pub fn document(facts: &Facts<'_>, contents: &Contents<'_>) -> String {
 
 /// The repositories, with the sums of their Release files: these have the sums of all packages.
 fn dependencies(facts: &Facts<'_>) -> Vec<Value> {
+    let mut releases = facts.releases.iter();
     let told = |repo: &crate::objects::build::Repo| {
-        let release = facts.releases.iter().find(|release| release.repo == repo.name);
+        // By their order: two repositories may have the same name.
+        let release = releases.next().filter(|release| !release.sha256.is_empty());
         let mut value = json!({
             "name": repo.name,
             "uri": shown(&repo.uri),

@@ -119,7 +119,10 @@ pub fn fetch(
             ..HttpOptions::default()
         };
         match bareon_image::fetch(&uri, &Options { http, ..Options::default() }, LIMIT, progress) {
-            Ok(bytes) => return Ok(Release::parse(&String::from_utf8_lossy(&bytes))),
+            Ok(bytes) => {
+                let sha256 = digest::sha256(&bytes);
+                return Ok(Release { sha256, ..Release::parse(&String::from_utf8_lossy(&bytes)) });
+            }
             Err(error) => last = Some(error),
         }
     }
