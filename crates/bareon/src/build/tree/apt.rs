@@ -65,7 +65,9 @@ pub fn preferences(repos: &[(Repo, Release)]) -> String {
 
 fn pins(repo: &Repo, release: &Release, priority: i32) -> String {
     let named = [("o", "Origin"), ("l", "Label"), ("a", "Suite"), ("n", "Codename")];
-    let named = named.iter().filter_map(|(key, name)| Some(format!("{key}={}", release.field(name)?)));
+    // To apt a comma ends the value.
+    let value = |name| release.field(name).filter(|value| !value.contains(','));
+    let named = named.iter().filter_map(|(key, name)| Some(format!("{key}={}", value(name)?)));
     let named: Vec<_> = named.collect();
     let pin = |of: String| format!("Package: *\nPin: {of}\nPin-Priority: {priority}\n\n");
     if named.is_empty() {
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn priorities_are_pinned_by_what_the_release_file_says() {
-        let release = Release::parse("Origin: MOS\nLabel: mos\nSuite: mos6.1\n");
+        let release = Release::parse("Origin: MOS\nLabel: mos\nSuite: mos6.1\nCodename: Six, One\n");
         let pins = preferences(&[
             (repo("main restricted", "mos6.1"), release),
             (Repo { priority: None, ..repo("main", "x") }, Release::parse("Origin: D\n")),
