@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -271,6 +271,7 @@ fn refusals(
     if let Some(file) = &custom.root_ssh_authorized_file {
         readable(origins.of("/custom/root_ssh_authorized_file"), file, false);
     }
+    found.extend(wrong_contents(scheme, origins));
     let of_image = |image: &TreeImage| {
         let place = pointer("/image_data", &image.mount.to_string_lossy());
         (pointer(&place, "format"), image.format)
@@ -291,6 +292,33 @@ fn refusals(
             problem,
             "name a folder that you may write to",
         ));
+    }
+    found
+}
+
+/// Files of the input that are something else than they are to be: in the image that would go unseen.
+fn wrong_contents(scheme: &BuildScheme, origins: &Origins) -> Vec<Mistake> {
+    let mut found = Vec::new();
+    let text = |file: &Path| fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).ok();
+    let mut wrong = |path: &str, file: &Path, problem: &str, remedy: &str| {
+        found.push(Mistake::new(origins.of(path), Some(&json!(file)), problem, remedy));
+    };
+    for (i, file) in scheme.custom.certs.iter().enumerate() {
+        if text(file).is_some_and(|text| !text.contains("-----BEGIN CERTIFICATE-----")) {
+            let remedy = "convert it: openssl x509 -inform DER -in … -out ….crt";
+            wrong(&format!("/custom/certs/{i}"), file, "is no certificate in PEM", remedy);
+        }
+    }
+    if let Some(file) = &scheme.custom.root_ssh_authorized_file
+        && text(file).is_some_and(|text| text.contains("PRIVATE KEY-----"))
+    {
+        let remedy = "name the public key, whose name mostly ends in .pub";
+        wrong(
+            "/custom/root_ssh_authorized_file",
+            file,
+            "is a private key, which no image is to hold",
+            remedy,
+        );
     }
     found
 }
@@ -380,8 +408,6 @@ impl fmt::Display for Plan {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use bareon_host::Script;
 
     use super::*;
@@ -412,6 +438,37 @@ mod tests {
             );
             assert!(!text.contains("s3cret") && !json.contains("s3cret"), "{text}{json}");
         }
+    }
+
+    #[test]
+    fn what_is_no_certificate_or_no_public_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("a.crt", "-----BEGIN CERTIFICATE-----\n"),
+            ("b.crt", "\u{30}\u{82}"),
+            ("a.pem", "-----BEGIN CERTIFICATE-----\n"),
+            ("id", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+        ] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let document = json!({
+            "codename": "bookworm",
+            "output": "/nonexistent/out",
+            "repos": [{"name": "d", "uri": "http://d", "suite": "bookworm", "section": "main", "priority": null}],
+            "image_data": {"/": {"uri": "x", "format": "ext4", "container": "raw"}},
+            "certs": [dir.path().join("a.crt"), dir.path().join("b.crt"), dir.path().join("a.pem")],
+            "root_ssh_authorized_file": dir.path().join("id"),
+        });
+        let plan = planned("nailgun_build_image", &document);
+        let told: Vec<_> = plan.refusals.iter().map(ToString::to_string).collect();
+        for (place, problem) in [
+            ("/certs/1: ", "is no certificate in PEM"),
+            ("/certs/2: ", "another certificate has this name"),
+            ("/root_ssh_authorized_file: ", "is a private key"),
+        ] {
+            assert!(told.iter().any(|told| told.starts_with(place) && told.contains(problem)), "{told:#?}");
+        }
+        assert!(!told.iter().any(|told| told.starts_with("/certs/0")), "{told:#?}");
     }
 
     #[test]

@@ -68,6 +68,10 @@ fn files(place: &Place<'_>, key: &str, list: &mut Vec<PathBuf>, told: &mut Told)
     };
     for item in items {
         if let Some(path) = path(&item, told) {
+            // In the tree all of them lie in one folder.
+            if key == "certs" && list.iter().any(|other| other.file_stem() == path.file_stem()) {
+                told.defer(&item, "another certificate has this name", "give each a file name of its own");
+            }
             told.origins.at(format!("/custom/{key}/{}", list.len()), item.path);
             list.push(path);
         }
