@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use super::release::Release;
 use crate::objects::build::{Proxies, Repo, SignedBy};
 
@@ -15,16 +17,13 @@ pub const CONF: &str = "/run/bareon-apt.conf";
 /// Where in the tree the keys that sign repositories lie.
 pub const KEYS: &str = "/run/bareon-keys";
 
-/// The file of `KEYS` that holds the key of the repository with this `index`. apt tells the form by the name's end.
-pub fn key_file(index: usize, key: &SignedBy) -> String {
-    let armored = match key {
-        SignedBy::Armored(_) => true,
-        SignedBy::File(path) => path.extension().is_some_and(|end| end == "asc"),
-    };
-    format!("{index}.{}", if armored { "asc" } else { "gpg" })
+/// The file of `KEYS` that holds the key of the repository with this `index`. By the name's end apt takes it for binary.
+pub fn key_file(index: usize) -> String {
+    format!("{index}.gpg")
 }
 
-/// Writes the keys of `repos` to the folder `dir`, each under the name of its [`key_file`].
+/// Writes the keys of `repos` to the folder `dir`, each under the name of its [`key_file`]; without armour, which gpgv, of
+/// debootstrap, does not read.
 ///
 /// # Errors
 /// With the file that could not be read or written.
@@ -32,14 +31,37 @@ pub fn place_keys(repos: &[Repo], dir: &Path) -> Result<(), (PathBuf, io::Error)
     fs::create_dir_all(dir).map_err(|error| (dir.to_path_buf(), error))?;
     for (index, repo) in repos.iter().enumerate() {
         let Some(key) = &repo.signed_by else { continue };
-        let file = dir.join(key_file(index, key));
+        let file = dir.join(key_file(index));
         let key = match key {
             SignedBy::Armored(text) => text.clone().into_bytes(),
             SignedBy::File(path) => fs::read(path).map_err(|error| (path.clone(), error))?,
         };
+        let key = if key.windows(ARMOR.len()).any(|part| part == ARMOR.as_bytes()) {
+            unarmored(&String::from_utf8_lossy(&key)).ok_or_else(|| {
+                let damaged = format!("the armour of the key of the repository {} is damaged", repo.name);
+                (file.clone(), io::Error::other(damaged))
+            })?
+        } else {
+            key
+        };
         fs::write(&file, key).map_err(|error| (file, error))?;
     }
     Ok(())
+}
+
+/// How an armoured key begins (RFC 9580, 6.2), but for the hyphens around it.
+const ARMOR: &str = "BEGIN PGP PUBLIC KEY BLOCK";
+
+/// The keys of a text without their armour, one after the other; nothing where it is damaged.
+fn unarmored(text: &str) -> Option<Vec<u8>> {
+    let mut keys = Vec::new();
+    for block in text.split(ARMOR).skip(1) {
+        let (body, _) = block.strip_prefix("-----")?.split_once("-----END PGP PUBLIC KEY BLOCK")?;
+        // Neither a header nor the checksum.
+        let data = body.lines().map(str::trim).filter(|line| !line.contains(':') && !line.starts_with('='));
+        keys.extend(BASE64_STANDARD.decode(data.collect::<String>()).ok()?);
+    }
+    Some(keys).filter(|keys| !keys.is_empty())
 }
 
 /// The line of `sources.list` for a repository; `keys` is the folder with [`key_file`]s as apt sees it.
@@ -48,8 +70,8 @@ pub fn source_line(index: usize, repo: &Repo, keys: &Path) -> String {
     if repo.trusted {
         options.push("trusted=yes".to_owned());
     }
-    if let Some(key) = &repo.signed_by {
-        options.push(format!("signed-by={}", keys.join(key_file(index, key)).display()));
+    if repo.signed_by.is_some() {
+        options.push(format!("signed-by={}", keys.join(key_file(index)).display()));
     }
     let options = if options.is_empty() { String::new() } else { format!("[{}] ", options.join(" ")) };
     let section = repo.section.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -143,9 +165,38 @@ mod tests {
         let signed = Repo { signed_by: Some(SignedBy::Armored("x".into())), ..repo("main", "sid") };
         assert_eq!(
             source_line(3, &signed, keys),
-            "deb [signed-by=/run/bareon-keys/3.asc] http://m/debian sid main"
+            "deb [signed-by=/run/bareon-keys/3.gpg] http://m/debian sid main"
         );
-        assert_eq!(key_file(1, &SignedBy::File("/a/b.gpg".into())), "1.gpg");
+    }
+
+    #[test]
+    fn keys_are_written_without_armour_whatever_their_files_are_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let block = |head: &str, data: &str| {
+            format!(
+                "-----BEGIN PGP PUBLIC KEY BLOCK-----\n{head}\n{data}\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"
+            )
+        };
+        // "first key" and "second"
+        let armored = block("Version: 1\nComment: a\n", "Zmlyc3Qg\r\na2V5") + &block("", "c2Vjb25k");
+        let (text, binary) = (dir.path().join("vendor.gpg"), dir.path().join("vendor.asc"));
+        fs::write(&text, &armored).unwrap();
+        fs::write(&binary, [0x99, 0xff, 0]).unwrap();
+        let signed = |key| Repo { signed_by: Some(key), ..repo("main", "sid") };
+        let repos = [
+            signed(SignedBy::Armored(armored)),
+            repo("main", "sid"),
+            signed(SignedBy::File(text)),
+            signed(SignedBy::File(binary)),
+        ];
+        let keys = dir.path().join("keys");
+        place_keys(&repos, &keys).unwrap();
+        let key = |index| fs::read(keys.join(key_file(index))).ok();
+        let both = Some(b"first keysecond".to_vec());
+        assert_eq!([key(0), key(1), key(2), key(3)], [both.clone(), None, both, Some(vec![0x99, 0xff, 0])]);
+        let damaged = [signed(SignedBy::Armored(block("", "c2Vj!")))];
+        let (_, error) = place_keys(&damaged, &keys).unwrap_err();
+        assert!(error.to_string().contains("the key of the repository r is damaged"), "{error}");
     }
 
     #[test]

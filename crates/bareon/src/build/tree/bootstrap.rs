@@ -246,7 +246,7 @@ impl Bootstrap {
     }
 
     fn keyring(&self, repo: &Repo) -> Option<PathBuf> {
-        repo.signed_by.as_ref().map(|key| self.keys().join(apt::key_file(0, key)))
+        repo.signed_by.as_ref().map(|_| self.keys().join(apt::key_file(0)))
     }
 
     fn keys(&self) -> PathBuf {
