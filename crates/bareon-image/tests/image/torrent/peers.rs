@@ -231,7 +231,9 @@ impl Peer {
                 );
                 fs::write(settings.join("settings.json"), text).unwrap();
                 let mut command = Command::new("transmission-cli");
-                command.args(["--verify", "--no-portmap", "--port", &port, "--config-dir"]).arg(settings);
+                // What is there already it looks at by itself. Told to (`--verify`) it stops the torrent for a moment, and
+                // ends if it notices that.
+                command.args(["--no-portmap", "--port", &port, "--config-dir"]).arg(settings);
                 command.arg("--download-dir").arg(dir);
                 command
             }
