@@ -142,12 +142,8 @@ impl Shared {
     /// Waits until the tracker takes whoever has this torrent. It accepts connections before it answers, at its UDP port,
     /// too, and before it has read what it knows; a peer that it misses comes back after minutes.
     fn wait_for_the_tracker(&self, port: u16) {
-        let hash: String = self
-            .hash
-            .as_bytes()
-            .chunks(2)
-            .map(|digits| format!("%{}", str::from_utf8(digits).unwrap()))
-            .collect();
+        let bytes = (0..self.hash.len()).step_by(2).map(|at| &self.hash[at..at + 2]);
+        let hash = bytes.fold(String::new(), |text, byte| format!("{text}%{byte}"));
         let tell = |event: &str| {
             let peer = "peer_id=somebody-who-is-none&port=9&left=1";
             let uri = format!("http://{HERE}:{port}/announce?info_hash={hash}&{peer}&event={event}");
