@@ -22,7 +22,7 @@ fn only(dir: &Path) -> PathBuf {
 /// Has the cache hold, for the package that `name` begins, another one of the same size, as it would had the package been
 /// built again since.
 fn exchange(cache: &Path, name: &str) {
-    let list = only(&cache.join("bootstrap"));
+    let list = only(&cache.join("bootstraps"));
     let text = fs::read_to_string(&list).unwrap();
     let line = text.lines().find(|line| line.split(' ').nth(2).unwrap().starts_with(name)).unwrap();
     let sum = line.split(' ').next().unwrap();

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cache_dir/files/SHA256    what was fetched, each file under its own sum: see `store`
-//! cache_dir/lists/KEY       apt's indexes of one set of repositories: a line with sum, time and name for each
-//! cache_dir/bootstrap/KEY   likewise, the packages that mmdebstrap took of the first of them
+//! cache_dir/indexes/KEY     apt's indexes of one set of repositories: a line with sum, time and name for each
+//! cache_dir/bootstraps/KEY  likewise, the packages that mmdebstrap took of the first of them
 //! cache_dir/tarballs/KEY    likewise, what debootstrap fetched for one state of a mirror
 //! ```
 //!
@@ -74,7 +74,7 @@ impl Cache {
     /// # Errors
     /// When that cannot be done.
     pub fn prepare(&self) -> Result<(), CacheError> {
-        for name in ["lists", "bootstrap", "tarballs"] {
+        for name in ["indexes", "bootstraps", "tarballs"] {
             let path = self.dir.join(name);
             let ready = fs::create_dir_all(&path).and_then(|()| store::sweep(&path));
             ready.map_err(|source| CacheError { path, source })?;
@@ -180,11 +180,11 @@ impl Cache {
     }
 
     fn lists(&self) -> PathBuf {
-        self.dir.join("lists").join(&self.keys.0)
+        self.dir.join("indexes").join(&self.keys.0)
     }
 
     fn bootstrap(&self) -> PathBuf {
-        self.dir.join("bootstrap").join(&self.keys.1)
+        self.dir.join("bootstraps").join(&self.keys.1)
     }
 
     fn tarball(&self, repo: &Repo, release: &str) -> PathBuf {
