@@ -147,6 +147,11 @@ pub fn run(
     input_sha256: &str,
 ) -> Result<(), BuildError> {
     let key = options.sign_key.as_deref().map(Key::load).transpose().map_err(BuildError::Key)?;
+    if key.is_some() && plan.scheme.metadata.is_none() {
+        tracing::warn!(
+            "sign_key signs the metadata of images: this build writes none, and nothing of it is signed"
+        );
+    }
     let work = Work::open(host, &plan.places, &plan.output, options)?;
     let mut build = Build::new(plan, options, host, context, input_sha256, key);
     let total = plan.steps.len();
