@@ -356,10 +356,11 @@ impl Plan {
         self.steps.is_empty() && self.refusals.is_empty()
     }
 
-    /// The plan for programs: what callers of the original know, and the steps. Passwords are left out.
+    /// The plan for programs: what callers of the original know, and the steps. Passwords of accounts are left out;
+    /// addresses are what the input says, as programs use them.
     pub fn to_json(&self) -> Value {
         let mut value = self.scheme.shown.clone();
-        hide(&mut value);
+        remove_secrets(&mut value);
         let step = |step: &Step| {
             let commands: Vec<_> = step.commands.iter().map(ToString::to_string).collect();
             json!({ "what": step.what, "commands": commands })
@@ -372,17 +373,30 @@ impl Plan {
     }
 }
 
-/// Takes passwords out of a document, or a part of one: keys that hold them, credentials of addresses.
-pub fn hide(value: &mut Value) {
+/// Takes passwords out of a document: keys that hold them, and credentials of addresses.
+pub fn hide(document: &mut Value) {
+    remove_secrets(document);
+    hide_credentials(document);
+}
+
+fn remove_secrets(value: &mut Value) {
     match value {
-        Value::String(text) => *text = without_credentials(text).into_owned(),
-        Value::Array(list) => list.iter_mut().for_each(hide),
+        Value::Array(list) => list.iter_mut().for_each(remove_secrets),
         Value::Object(map) => {
             for secret in SECRETS {
                 map.remove(secret);
             }
-            map.values_mut().for_each(hide);
+            map.values_mut().for_each(remove_secrets);
         }
+        _ => {}
+    }
+}
+
+fn hide_credentials(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = without_credentials(text).into_owned(),
+        Value::Array(list) => list.iter_mut().for_each(hide_credentials),
+        Value::Object(map) => map.values_mut().for_each(hide_credentials),
         _ => {}
     }
 }
@@ -423,21 +437,25 @@ mod tests {
         let document = json!({
             "codename": "bookworm",
             "output": "/nonexistent/out",
-            "repos": [{"name": "d", "uri": "http://me:s3cret@d/debian", "suite": "bookworm", "section": "main", "priority": null}],
-            "proxies": {"protocols": {"http": "http://me:s3cret@p:3128"}},
+            "repos": [{"name": "d", "uri": "http://me:hidden@d/debian", "suite": "bookworm", "section": "main", "priority": null}],
+            "proxies": {"protocols": {"http": "http://me:hidden@p:3128"}},
             "image_data": {"/": {"uri": "x", "format": "ext4", "container": "raw"}},
             "root_password": "s3cret",
             "bootstrap": {"root_password": "s3cret", "debconf": ["a b password s3cret"], "label": "l"},
         });
         for driver in ["nailgun_build_image", "bootstrap_build_image"] {
             let plan = planned(driver, &document);
-            let (text, json) = (plan.to_string(), plan.to_json().to_string());
-            assert!(
-                text.contains("http://***@d/debian") && json.contains("http://***@p:3128"),
-                "{text}{json}"
-            );
-            assert!(!text.contains("s3cret") && !json.contains("s3cret"), "{text}{json}");
+            let (text, json) = (plan.to_string(), plan.to_json());
+            assert!(text.contains("http://***@d/debian") && !text.contains("hidden"), "{text}");
+            assert!(!text.contains("s3cret") && !json.to_string().contains("s3cret"), "{text}{json}");
+            let uri = "/operating_system/repos/0/uri";
+            assert_eq!(json.pointer(uri), document.pointer("/repos/0/uri"), "{json}");
+            assert!(!json["steps"].to_string().contains("hidden"), "{json}");
         }
+        let mut hidden = document.clone();
+        hide(&mut hidden);
+        assert_eq!(hidden["proxies"]["protocols"]["http"], "http://***@p:3128");
+        assert!(!hidden.to_string().contains("s3cret") && hidden["bootstrap"]["label"] == "l", "{hidden}");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!
 //! The working folder is locked as long as its build lives (flock(2): the kernel lets go of it, however the build ends).
 //! Whoever begins a build removes all working folders in `image_build_dir` that nobody holds. The folder beside the output
-//! is locked, too, as two builds of it may have working folders in different places (a service has a `/tmp` of its own). With enough memory the folder
-//! is a tmpfs in the build's own mount namespace, and there is nothing to remove.
+//! is locked, too, as two builds of it may have working folders in different places (a service has a `/tmp` of its own).
+//! With enough memory the working folder is a tmpfs in the build's own mount namespace, and there is nothing to remove.
 
 use std::{
     fs::{self, File},
