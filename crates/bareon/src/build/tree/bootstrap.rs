@@ -22,7 +22,7 @@ use super::{
     cache::{ARCHIVES, Cache, CacheError, LISTS, is_package},
     last,
     release::{Release, proxy_use},
-    told,
+    told, within,
 };
 use crate::{
     cli::value::Bootstrapper,
@@ -120,9 +120,8 @@ impl Bootstrap {
 
     /// Removes the bootstrapper's own settings of apt, and the packages that are unpacked already: apt would believe them.
     fn forget(&self) -> Result<(), BootstrapError> {
-        let archives = self.tree.join(ARCHIVES);
-        let mut gone = vec![self.tree.join("etc/apt/apt.conf.d/99mmdebstrap")];
-        let packages = fs::read_dir(&archives).into_iter().flatten().flatten();
+        let mut gone = vec![self.inside("etc/apt/apt.conf.d/99mmdebstrap")?];
+        let packages = fs::read_dir(self.inside(ARCHIVES)?).into_iter().flatten().flatten();
         gone.extend(packages.map(|entry| entry.path()).filter(|path| is_package(path)));
         for path in gone {
             match fs::remove_file(&path) {
@@ -168,8 +167,8 @@ impl Bootstrap {
         let lent = cache.lend_bootstrap(&ours.archives)?;
         let build = self.mmdebstrap(scheme, Some(ours.clone())).run();
         let made = self.tool(host, &build, scheme);
-        let archives = self.tree.join(ARCHIVES);
-        let strangers = if lent { cache.strangers(&archives, &self.tree.join(LISTS))? } else { Vec::new() };
+        let (archives, lists) = (self.inside(ARCHIVES)?, self.inside(LISTS)?);
+        let strangers = if lent { cache.strangers(&archives, &lists)? } else { Vec::new() };
         if strangers.is_empty() {
             made?;
         } else {
@@ -243,6 +242,11 @@ impl Bootstrap {
             cache,
             merged_usr: Path::new(mmdebstrap::MERGED_USR).is_dir(),
         }
+    }
+
+    /// Where a path of the tree lies.
+    fn inside(&self, path: &str) -> Result<PathBuf, BootstrapError> {
+        within::file(&self.tree, path).map_err(failed(&self.tree.join(path)))
     }
 
     fn keyring(&self, repo: &Repo) -> Option<PathBuf> {

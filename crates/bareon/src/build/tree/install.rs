@@ -13,7 +13,7 @@ use super::{
     cache::{ARCHIVES, Cache, CacheError, LISTS},
     initrds,
     release::Release,
-    told,
+    told, within,
 };
 use crate::objects::build::BuildScheme;
 
@@ -110,7 +110,10 @@ pub fn run(
     cache: Option<&Cache>,
     epoch: u64,
 ) -> Result<(), InstallError> {
-    let (archives, lists) = (tree.join(ARCHIVES), tree.join(LISTS));
+    let at = |inside: &str| {
+        within::file(tree, inside).map_err(|source| InstallError::File { path: tree.join(inside), source })
+    };
+    let (archives, lists) = (at(ARCHIVES)?, at(LISTS)?);
     let packages = &scheme.packages;
     if let Some(cache) = cache {
         cache.prepare()?;

@@ -136,7 +136,7 @@ impl Cache {
     /// # Errors
     /// When the cache cannot be read.
     pub fn lend_packages(&self, packages: &[(String, Sum)], archives: &Path) -> Result<(), CacheError> {
-        for (name, sum) in packages {
+        for (name, sum) in packages.iter().filter(|(name, _)| is_plain(name)) {
             self.files.lend(sum, &archives.join(name)).map_err(self.failed())?;
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Cache {
     /// # Errors
     /// When the cache cannot be written.
     pub fn keep_packages(&self, packages: &[(String, Sum)], archives: &Path) -> Result<(), CacheError> {
-        for (name, sum) in packages {
+        for (name, sum) in packages.iter().filter(|(name, _)| is_plain(name)) {
             let file = archives.join(name);
             if file.exists() {
                 self.files.keep(sum, &file).map_err(self.failed())?;
@@ -273,7 +273,7 @@ impl Entry {
         let mut words = line.splitn(3, ' ');
         let sum = words.next()?.parse().ok()?;
         let modified = Duration::from_secs(words.next()?.parse().ok()?);
-        let name = words.next().filter(|name| !name.contains('/'))?.to_owned();
+        let name = words.next().filter(|name| is_plain(name))?.to_owned();
         Some(Self { sum, modified, name })
     }
 }
@@ -281,6 +281,11 @@ impl Entry {
 /// Whether a file is a package by its name.
 pub fn is_package(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "deb")
+}
+
+/// Whether a name is that of a file in a folder, and leads nowhere else.
+fn is_plain(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|file| file == name)
 }
 
 /// The sums of all packages that the indexes in `lists` tell of.

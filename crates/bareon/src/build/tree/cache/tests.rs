@@ -92,6 +92,11 @@ fn a_package_of_the_same_name_and_size_is_another_one() {
     cache.keep_packages(&again, &archives).unwrap();
     cache.lend_packages(&first, &archives).unwrap();
     assert_eq!(fs::read(archives.join("x_1_all.deb")).unwrap(), b"first");
+    for name in ["../x.deb", "..", "/x.deb", ""] {
+        cache.lend_packages(&[(name.to_owned(), first[0].1.clone())], &archives).unwrap();
+    }
+    assert_eq!(names(&archives), ["x_1_all.deb"]);
+    assert!(!tmp.path().join("x.deb").exists() && !Path::new("/x.deb").exists());
 }
 
 #[test]
