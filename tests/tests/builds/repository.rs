@@ -55,9 +55,8 @@ fn signed(bench: &Bench, repository: &Path, name: &str) -> String {
     ))
 }
 
-fn with(bench: &Bench, repository: &Path, priority: u32, more: &Value) -> Value {
+fn with(bench: &Bench, uri: &str, priority: u32, more: &Value) -> Value {
     let mut document = bench.document(&["hello-bareon", "netbase"]);
-    let uri = format!("file://{}", repository.display());
     let mut repo = json!({"name": "here", "uri": uri, "suite": "./", "section": "", "priority": priority});
     for (key, value) in more.as_object().unwrap() {
         repo[key] = value.clone();
@@ -68,6 +67,16 @@ fn with(bench: &Bench, repository: &Path, priority: u32, more: &Value) -> Value 
 
 /// A document with that repository at `server`, and its package of 1 MiB.
 pub fn over_http(bench: &Bench, server: &Server, dir: &Path) -> Value {
+    let mut document = bench.document(&["hello-bareon"]);
+    let repo = json!({
+        "name": "here", "uri": serve(server, dir), "suite": "./", "section": "", "priority": null, "trusted": true,
+    });
+    document["repos"].as_array_mut().unwrap().push(repo);
+    document
+}
+
+/// Serves the files of a repository as they are when they are asked for; its address.
+fn serve(server: &Server, dir: &Path) -> String {
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         // apt takes the suite into the address as it is.
@@ -75,12 +84,7 @@ pub fn over_http(bench: &Bench, server: &Server, dir: &Path) -> Value {
             server.file(&path, entry.path());
         }
     }
-    let mut document = bench.document(&["hello-bareon"]);
-    let repo = json!({
-        "name": "here", "uri": server.local_url("/here"), "suite": "./", "section": "", "priority": null, "trusted": true,
-    });
-    document["repos"].as_array_mut().unwrap().push(repo);
-    document
+    server.local_url("/here")
 }
 
 fn version_of_netbase(bench: &Bench) -> String {
@@ -97,16 +101,18 @@ fn priorities_and_signatures_decide_what_is_taken() {
     // Older than Debian's: only its priority speaks for it.
     let repository = repository(&bench, "0.1");
     let key = signed(&bench, &repository, "right");
-    succeeded(&bench.build(&with(&bench, &repository, 1050, &json!({"signed_by": key})), &[]));
+    let server = Server::start().unwrap();
+    let document = with(&bench, &serve(&server, &repository), 1050, &json!({"signed_by": key}));
+    succeeded(&bench.build(&document, &[]));
     assert!(version_of_netbase(&bench).contains("\"0.1\""), "{}", version_of_netbase(&bench));
 
-    let wrong = signed(&bench, &repository, "wrong");
-    let other = with(&bench, &repository, 1050, &json!({"signed_by": key}));
-    assert_ne!(wrong, key);
-    let text = failed(&bench.build(&other, &["--force"]));
+    // That the last build kept what was signed by the right one is no help.
+    assert_ne!(signed(&bench, &repository, "wrong"), key);
+    let text = failed(&bench.build(&document, &["--force"]));
     assert!(text.contains("NO_PUBKEY") && text.contains("fetching the indexes"), "{text}");
 
-    let trusted = with(&bench, &repository, 100, &json!({"trusted": true}));
+    let folder = format!("file://{}", repository.display());
+    let trusted = with(&bench, &folder, 100, &json!({"trusted": true}));
     let output = bench.build(&trusted, &["--force"]);
     succeeded(&output);
     assert!(said(&output).contains("NO SIGNATURE of the repository here is checked"), "{}", said(&output));

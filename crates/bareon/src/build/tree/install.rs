@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bareon_host::{Cmd, CommandError, Runner, apt as apt_get};
+use bareon_host::{Cmd, CommandError, Output, Runner, apt as apt_get};
 
 use super::{
     apt,
@@ -30,6 +30,12 @@ pub enum InstallError {
         /// How it ended.
         #[source]
         source: Box<CommandError>,
+    },
+    /// apt did not fail, but could not fetch all indexes.
+    #[error("apt could not fetch all indexes of the repositories{}", told(.why))]
+    Indexes {
+        /// What it says of it.
+        why: Vec<String>,
     },
     /// The cache.
     #[error(transparent)]
@@ -119,24 +125,25 @@ pub fn run(
         cache.prepare()?;
         cache.lend_lists(&lists)?;
     }
-    let call = |what, cmd: Cmd| -> Result<String, InstallError> {
+    let call = |what, cmd: Cmd| -> Result<Output, InstallError> {
         let (name, value) = initrds::NOT_YET;
-        match host.run(&cmd.env_inside("SOURCE_DATE_EPOCH", &epoch.to_string()).env_inside(name, value)) {
-            Ok(output) => Ok(output.stdout),
-            Err(source) => {
-                let why = source.outputs().map(|(out, err)| apt_get::reasons(out, err)).unwrap_or_default();
-                Err(InstallError::Apt { what, why, source: source.into() })
-            }
-        }
+        let cmd = cmd.env_inside("SOURCE_DATE_EPOCH", &epoch.to_string()).env_inside(name, value);
+        host.run(&cmd).map_err(|source| {
+            let why = source.outputs().map(|(out, err)| apt_get::reasons(out, err)).unwrap_or_default();
+            InstallError::Apt { what, why, source: source.into() }
+        })
     };
-    call("fetching the indexes of the repositories", apt_get::update(tree, apt::CONF))?;
+    let updated = call("fetching the indexes of the repositories", apt_get::update(tree, apt::CONF))?;
+    if apt_get::uses_older(&updated.stderr) {
+        return Err(InstallError::Indexes { why: apt_get::reasons(&updated.stdout, &updated.stderr) });
+    }
     if let Some(cache) = cache {
         cache.keep_lists(&lists)?;
     }
     let fetching = |what, cmd: Cmd| -> Result<(), InstallError> {
         let Some(cache) = cache else { return call(what, cmd).map(drop) };
         let wanted = call("finding out which packages are needed", apt_get::print_uris(&cmd))?;
-        let wanted = apt_get::parse_uris(&wanted).into_iter();
+        let wanted = apt_get::parse_uris(&wanted.stdout).into_iter();
         let wanted: Vec<_> =
             wanted.filter_map(|package| Some((package.file, package.sum.parse().ok()?))).collect();
         cache.lend_packages(&wanted, &archives)?;

@@ -90,13 +90,17 @@ impl Cache {
         self.lend(&Entry::read(&self.lists()), lists).map_err(self.failed()).map(drop)
     }
 
-    /// Keeps the indexes that lie in `lists`.
+    /// Keeps the indexes that lie in `lists`, but for those of repositories in folders of this machine: apt has links to
+    /// them, and with a Release file of before it takes them for fetched.
     ///
     /// # Errors
     /// When the cache cannot be written.
     pub fn keep_lists(&self, lists: &Path) -> Result<(), CacheError> {
-        let entries = Entry::all_in(lists, |name| name != Path::new("lock"));
-        entries.and_then(|entries| self.keep(&self.lists(), &entries, lists)).map_err(self.failed())
+        // The name is the address without its scheme: a folder begins with its slash, which is an underscore here.
+        let fetched = |name: &Path| name != Path::new("lock") && !name.to_string_lossy().starts_with('_');
+        Entry::all_in(lists, fetched)
+            .and_then(|entries| self.keep(&self.lists(), &entries, lists))
+            .map_err(self.failed())
     }
 
     /// Copies the packages that the last bootstrap took to `archives`; whether there are any.

@@ -42,6 +42,7 @@ fn what_one_build_fetched_the_next_one_finds() {
     for dir in [&archives, &lists] {
         fs::write(dir.join("lock"), "").unwrap();
     }
+    fs::write(lists.join("_srv_repository_._InRelease"), "of a folder").unwrap();
     cache.keep_bootstrap(&archives).unwrap();
     cache.keep_lists(&lists).unwrap();
 
