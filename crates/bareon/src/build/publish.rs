@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::steps::folder;
+
 /// Has each of `whole` (where it lies, where it belongs) appear. `staging` is a folder on the file system of the places.
 /// Just before the first is renamed, `go` is asked whether to go on.
 ///
@@ -29,7 +31,7 @@ pub fn appear(
     }
     for (file, place) in near {
         fs::rename(file, place)
-            .and_then(|()| File::open(folder(place))?.sync_all())
+            .and_then(|()| File::open(beside(place))?.sync_all())
             .map_err(|error| (place.clone(), error))?;
         tracing::info!("made {}", place.display());
     }
@@ -41,15 +43,13 @@ pub fn appear(
 /// # Errors
 /// With the file, when it is there and cannot be removed.
 pub fn disappear(file: &Path) -> Result<(), (PathBuf, io::Error)> {
-    match fs::remove_file(file) {
-        Ok(()) => tracing::info!("removed {}, which is of an earlier build", file.display()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err((file.to_owned(), error)),
+    if folder::remove_file(file).map_err(|error| (file.to_owned(), error))? {
+        tracing::info!("removed {}, which is of an earlier build", file.display());
     }
     Ok(())
 }
 
-fn folder(place: &Path) -> &Path {
+fn beside(place: &Path) -> &Path {
     place.parent().unwrap_or(Path::new("/"))
 }
 
@@ -58,7 +58,7 @@ fn bring(file: &Path, place: &Path, staging: &Path) -> io::Result<PathBuf> {
     if place.is_dir() {
         return Err(io::Error::other("it is a folder; remove it, or choose another name"));
     }
-    fs::create_dir_all(folder(place))?;
+    fs::create_dir_all(beside(place))?;
     let mut near = file.to_owned();
     if file.parent() != Some(staging) {
         near = staging.join(place.file_name().unwrap_or_default());

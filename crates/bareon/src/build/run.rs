@@ -365,7 +365,6 @@ impl<'a> Build<'a> {
         let (staged, place) = (self.plan.places.staging.join(&name), file.with_file_name(&name));
         let failed = |source| StepError::Publish { path: place.clone(), source };
         fs::write(&staged, bytes).map_err(failed)?;
-        fs::File::open(&staged).and_then(|file| file.sync_all()).map_err(failed)?;
         self.whole.push((staged, place));
         Ok(())
     }

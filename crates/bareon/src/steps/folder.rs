@@ -39,6 +39,18 @@ pub fn is_ours(dir: &Path) -> io::Result<bool> {
     if ours { Ok(true) } else { Err(io::Error::other("it is no folder of ours; remove it, or set tmp_path")) }
 }
 
+/// Removes a file; whether it was there.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_file(file: &Path) -> io::Result<bool> {
+    match fs::remove_file(file) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes all that a folder holds.
 ///
 /// # Errors
@@ -72,6 +84,16 @@ mod tests {
         make(&dir).unwrap();
         assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
         make(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_gone_need_not_be_removed() {
+        let tmp = tempfile::tempdir().unwrap();
+        let file = tmp.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(remove_file(&file).unwrap() && !file.exists());
+        assert!(!remove_file(&file).unwrap());
+        remove_file(tmp.path()).unwrap_err();
     }
 
     #[test]

@@ -29,8 +29,7 @@ mod spdx;
 mod tree_file;
 
 use std::{
-    fs::OpenOptions,
-    io::Write as _,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -101,8 +100,8 @@ pub struct ToolVersion {
 }
 
 /// Writes the files into `dir`, which must be on the file system of the output: pairs of where each is and where it
-/// belongs, in the order in which they are to be renamed. Each is flushed. Nothing is written where the scheme names no
-/// metadata.
+/// belongs, in the order in which they are to be renamed. Who renames them flushes them before. Nothing is written where
+/// the scheme names no metadata.
 ///
 /// # Errors
 /// When the tree tells no operating system or no packages, or a file cannot be written or signed.
@@ -177,10 +176,7 @@ impl Files<'_> {
     /// Writes the file that is to be called `name`.
     fn add(&mut self, name: &str, bytes: &[u8]) -> Result<Document, MetadataError> {
         let path = self.dir.join(format!(".{name}.new"));
-        let failed = |source| MetadataError::Write { path: path.clone(), source };
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).open(&path).map_err(failed)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        fs::write(&path, bytes).map_err(|source| MetadataError::Write { path: path.clone(), source })?;
         self.written.push((path, self.folder.join(name)));
         Ok(Document { name: name.into(), sha256: sha256(bytes) })
     }

@@ -26,7 +26,7 @@ mod tarball;
 mod xfs;
 
 use std::{
-    fs::{self, File},
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -38,7 +38,10 @@ pub use look::Look;
 pub use tarball::tar;
 
 use self::{edit::Edit, era::Era};
-use crate::objects::build::{ImageFormat, TreeImage};
+use crate::{
+    objects::build::{ImageFormat, TreeImage},
+    steps::folder,
+};
 
 /// Makes the file `raw`, a file system that holds the tree's folder `image.mount` and no more.
 ///
@@ -117,11 +120,7 @@ fn fill(
 
 /// An empty file in place of whatever is there.
 fn new_file(raw: &Path) -> Result<(), PackError> {
-    if let Err(error) = fs::remove_file(raw)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(PackError::file("removing", raw, error));
-    }
+    folder::remove_file(raw).map_err(|error| PackError::file("removing", raw, error))?;
     File::create_new(raw).map_err(|error| PackError::file("making", raw, error))?;
     Ok(())
 }

@@ -123,13 +123,7 @@ impl Bootstrap {
         let mut gone = vec![self.inside("etc/apt/apt.conf.d/99mmdebstrap")?];
         let packages = fs::read_dir(self.inside(ARCHIVES)?).into_iter().flatten().flatten();
         gone.extend(packages.map(|entry| entry.path()).filter(|path| is_package(path)));
-        for path in gone {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path)(error)),
-                _ => {}
-            }
-        }
-        Ok(())
+        gone.iter().try_for_each(|path| folder::remove_file(path).map(drop).map_err(failed(path)))
     }
 
     fn run_debootstrap(
@@ -166,9 +160,13 @@ impl Bootstrap {
         cache.lend_lists(&ours.lists)?;
         let lent = cache.lend_bootstrap(&ours.archives)?;
         let build = self.mmdebstrap(scheme, Some(ours.clone())).run();
-        let made = self.tool(host, &build, scheme);
+        let made = match self.tool(host, &build, scheme) {
+            Err(error) if !lent => return Err(error),
+            made => made,
+        };
         let (archives, lists) = (self.inside(ARCHIVES)?, self.inside(LISTS)?);
-        let strangers = if lent { cache.strangers(&archives, &lists)? } else { Vec::new() };
+        let mut packages = cache.packages(&archives)?;
+        let strangers = if lent { cache.strangers(&packages, &lists)? } else { Vec::new() };
         if strangers.is_empty() {
             made?;
         } else {
@@ -180,8 +178,9 @@ impl Bootstrap {
                 folder::empty(dir).map_err(failed(dir))?;
             }
             self.tool(host, &build, scheme)?;
+            packages = cache.packages(&archives)?;
         }
-        cache.keep_bootstrap(&archives)?;
+        cache.keep_bootstrap(&packages, &archives)?;
         for dir in [ours.lists, ours.archives] {
             let _ = fs::remove_dir_all(dir);
         }

@@ -122,7 +122,6 @@ pub fn run(
     let (archives, lists) = (at(ARCHIVES)?, at(LISTS)?);
     let packages = &scheme.packages;
     if let Some(cache) = cache {
-        cache.prepare()?;
         cache.lend_lists(&lists)?;
     }
     let call = |what, cmd: Cmd| -> Result<Output, InstallError> {

@@ -74,12 +74,12 @@ impl Cache {
     /// # Errors
     /// When that cannot be done.
     pub fn prepare(&self) -> Result<(), CacheError> {
-        for name in ["indexes", "bootstraps", "tarballs"] {
+        for name in ["files", "indexes", "bootstraps", "tarballs"] {
             let path = self.dir.join(name);
             let ready = fs::create_dir_all(&path).and_then(|()| store::sweep(&path));
             ready.map_err(|source| CacheError { path, source })?;
         }
-        self.files.sweep().map_err(self.failed())
+        Ok(())
     }
 
     /// Copies the indexes that are here to `lists`, but for those that are there already.
@@ -112,27 +112,33 @@ impl Cache {
         Ok(lent > 0)
     }
 
-    /// Those of the packages in `archives` whose sum no index in `lists` has; none where apt fetched no index.
+    /// The packages in `archives`, with their sums.
     ///
     /// # Errors
     /// When one of the files cannot be read.
-    pub fn strangers(&self, archives: &Path, lists: &Path) -> Result<Vec<String>, CacheError> {
+    pub fn packages(&self, archives: &Path) -> Result<Vec<Entry>, CacheError> {
+        Entry::all_in(archives, is_package).map_err(self.failed())
+    }
+
+    /// The names of those of `packages` whose sum no index in `lists` has; none where apt fetched no index.
+    ///
+    /// # Errors
+    /// When one of the indexes cannot be read.
+    pub fn strangers<'p>(&self, packages: &'p [Entry], lists: &Path) -> Result<Vec<&'p str>, CacheError> {
         let known = known(lists).map_err(self.failed())?;
         if known.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = Entry::all_in(archives, is_package).map_err(self.failed())?;
-        let strangers = entries.into_iter().filter(|entry| !known.contains(&entry.sum));
-        Ok(strangers.map(|entry| entry.name).collect())
+        let strangers = packages.iter().filter(|package| !known.contains(&package.sum));
+        Ok(strangers.map(|package| &*package.name).collect())
     }
 
-    /// Keeps the packages in `archives` as those that the bootstrap took.
+    /// Keeps `packages`, which lie in `archives`, as those that the bootstrap took.
     ///
     /// # Errors
     /// When the cache cannot be written.
-    pub fn keep_bootstrap(&self, archives: &Path) -> Result<(), CacheError> {
-        let entries = Entry::all_in(archives, is_package);
-        entries.and_then(|entries| self.keep(&self.bootstrap(), &entries, archives)).map_err(self.failed())
+    pub fn keep_bootstrap(&self, packages: &[Entry], archives: &Path) -> Result<(), CacheError> {
+        self.keep(&self.bootstrap(), packages, archives).map_err(self.failed())
     }
 
     /// Copies packages to `archives`, as far as they are here: files by their names and sums.
@@ -232,7 +238,7 @@ impl Cache {
 
 /// A file of a folder that is kept.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
+pub struct Entry {
     sum: Sum,
     /// Since 1970, in whole seconds.
     modified: Duration,

@@ -14,7 +14,7 @@ use std::{
 use bareon_image::Algorithm;
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
+use crate::{digest::hex, steps::folder};
 
 /// How long a file that no build asks for is kept.
 const KEPT_UNUSED: Duration = Duration::from_hours(30 * 24);
@@ -95,7 +95,7 @@ impl Store {
         } else {
             tracing::warn!("{} is not what its name says: it is removed, and fetched anew", kept.display());
             fs::remove_file(to)?;
-            remove(&kept)?;
+            folder::remove_file(&kept)?;
         }
         Ok(right)
     }
@@ -110,32 +110,22 @@ impl Store {
             used(&there);
             return Ok(());
         }
-        fs::create_dir_all(&self.0)?;
         whole(&kept, |copy| io::copy(&mut File::open(file)?, copy).map(drop))
-    }
-
-    /// Removes what no build has asked for in a month, and what a killed one was about to keep.
-    ///
-    /// # Errors
-    /// When the folder cannot be read, or a file not be removed.
-    pub fn sweep(&self) -> io::Result<()> {
-        sweep(&self.0)
     }
 }
 
-/// Removes the files of a folder that no build has used in a month; no folder is an empty one.
+/// Removes the files of a folder that no build has used in a month, and what a killed one was about to keep there.
+///
+/// # Errors
+/// When the folder cannot be read, or a file not be removed.
 pub fn sweep(dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
+    for entry in fs::read_dir(dir)? {
         let entry = entry?;
         // Somebody else may have removed it by now.
         let Ok(facts) = entry.metadata() else { continue };
         let age = facts.modified()?.elapsed().unwrap_or_default();
         if facts.is_file() && age > KEPT_UNUSED {
-            remove(&entry.path())?;
+            folder::remove_file(&entry.path())?;
         }
     }
     Ok(())
@@ -144,6 +134,8 @@ pub fn sweep(dir: &Path) -> io::Result<()> {
 /// Writes `path` under another name first, so that nobody meets half of it.
 pub fn whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
+    // Somebody may have deleted the cache since the build began.
+    fs::create_dir_all(dir)?;
     let readable = Permissions::from_mode(0o644);
     let mut file = tempfile::Builder::new().prefix(".part-").permissions(readable).tempfile_in(dir)?;
     write(file.as_file_mut())?;
@@ -154,13 +146,6 @@ pub fn whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io
 /// Marks a file as used now. Where that is refused it is not kept as long as it could be, which does no harm.
 fn used(file: &File) {
     let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -210,7 +195,6 @@ mod tests {
     #[test]
     fn what_nobody_uses_goes_after_a_month() {
         let (tmp, store) = store();
-        store.sweep().unwrap();
         let files = ["old", "used", "new"].map(|name| tmp.path().join(name));
         let sums = files.each_ref().map(|file| {
             fs::write(file, file.as_os_str().as_encoded_bytes()).unwrap();
@@ -224,7 +208,7 @@ mod tests {
             kept.set_modified(before).unwrap();
         }
         assert!(store.lend(&sums[1], &tmp.path().join("out")).unwrap());
-        store.sweep().unwrap();
+        sweep(&store.0).unwrap();
         let there = sums.each_ref().map(|sum| store.0.join(&sum.0).exists());
         assert_eq!(there, [false, true, true]);
     }

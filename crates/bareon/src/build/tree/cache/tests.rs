@@ -43,7 +43,7 @@ fn what_one_build_fetched_the_next_one_finds() {
         fs::write(dir.join("lock"), "").unwrap();
     }
     fs::write(lists.join("_srv_repository_._InRelease"), "of a folder").unwrap();
-    cache.keep_bootstrap(&archives).unwrap();
+    cache.keep_bootstrap(&cache.packages(&archives).unwrap(), &archives).unwrap();
     cache.keep_lists(&lists).unwrap();
 
     let (archives, lists) = (folder("a2"), folder("l2"));
@@ -108,16 +108,18 @@ fn packages_that_no_index_tells_of_are_strangers() {
     for name in ["x_1_all.deb", "y_1_all.deb"] {
         fs::write(archives.join(name), name).unwrap();
     }
-    assert_eq!(cache.strangers(&archives, &lists).unwrap(), [""; 0]);
+    let packages = cache.packages(&archives).unwrap();
+    let strangers = || cache.strangers(&packages, &lists).unwrap();
+    assert_eq!(strangers(), [""; 0]);
     let index = |names: &[&str]| {
         names.iter().fold(String::new(), |text, name| {
             text + &format!("Package: p\nSHA256: {}\n\n", digest::sha256(name))
         })
     };
     fs::write(lists.join("m_Packages"), index(&["x_1_all.deb"])).unwrap();
-    assert_eq!(cache.strangers(&archives, &lists).unwrap(), ["y_1_all.deb"]);
+    assert_eq!(strangers(), ["y_1_all.deb"]);
     fs::write(lists.join("n_Packages"), index(&["z", "y_1_all.deb"])).unwrap();
-    assert_eq!(cache.strangers(&archives, &lists).unwrap(), [""; 0]);
+    assert_eq!(strangers(), [""; 0]);
 }
 
 #[test]
